@@ -1,0 +1,1 @@
+"""Agents: from the view of one step to a decision."""

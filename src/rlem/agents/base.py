@@ -1,0 +1,65 @@
+"""What an agent is: something that turns the view of one step into a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from rlem.core.types import JSON, Situation, Step, Task
+from rlem.llm.base import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All an agent may look at when it decides."""
+
+    task: Task
+    step: Step
+    history: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    last_reward: float = 0.0
+    total_reward: float = 0.0
+    step_index: int = 0
+    seed: int = 0
+
+    @property
+    def situation(self) -> Situation:
+        """The key of this decision."""
+        return Situation(
+            task=self.task.instruction,
+            observation=self.step.observation,
+            actions=self.step.actions,
+            subtask=self.step.subtask,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What an agent decided. ``action=None``: no usable answer, with ``failure`` saying why.
+
+    ``repairs`` counts what the parser had to mend, by kind. ``advice`` is the JSON form of what memory
+    advised (empty without memory); ``answer`` is the model's raw text.
+    """
+
+    action: str | None
+    reason: str = ""
+    failure: str = ""
+    usage: Usage = field(default_factory=Usage)
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    advice: tuple[JSON, ...] = ()
+    answer: str = ""
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Chooses actions. Holds no state of an episode: everything it needs is in the view. Thread-safe."""
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+        ...
+
+    def act(self, view: View) -> Decision:
+        """Decides on one step. Raises only ModelError (the episode is then broken, not the run)."""
+        ...

@@ -1,0 +1,78 @@
+"""Agents without a language model: chance, a person, and a given script."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from rlem.advice import fill_template, is_available, is_template
+from rlem.agents.base import Decision, View
+from rlem.core.errors import ModelUnavailableError
+from rlem.core.seeds import generator
+from rlem.core.types import Task
+
+
+class RandomAgent:
+    """Takes an available action at random; a free argument is filled with some words of the task."""
+
+    name = "random"
+
+    def act(self, view: View) -> Decision:
+        """One decision, drawn from the view's seed."""
+        rng = generator("random-agent", view.seed, view.step_index)
+        if not view.step.actions:
+            return Decision(action=None, failure="no-action: nothing is available here")
+        action = rng.choice(view.step.actions)
+        if is_template(action):
+            words = view.task.instruction.split() or ["anything"]
+            count = rng.randint(1, min(6, len(words)))
+            action = fill_template(action, " ".join(rng.sample(words, count))) or action
+        return Decision(action=action)
+
+
+class OracleAgent:
+    """Plays the solution of a task that an environment gives away. The upper bound; it learns nothing."""
+
+    name = "oracle"
+
+    def __init__(self, solve: Callable[[Task], Sequence[str]]) -> None:
+        self._solve = solve
+
+    def act(self, view: View) -> Decision:
+        """The solution's action at this step."""
+        plan = self._solve(view.task)
+        if view.step_index >= len(plan):
+            return Decision(action=None, failure="no-action: the solution has ended")
+        return Decision(action=plan[view.step_index], reason="solution")
+
+
+class HumanAgent:
+    """Asks a person at the terminal. An action that is not available is asked for again."""
+
+    name = "human"
+
+    def __init__(self, read: TextIO | None = None, write: TextIO | None = None) -> None:
+        self._read = read or sys.stdin
+        self._write = write or sys.stderr
+
+    def act(self, view: View) -> Decision:
+        """One decision, typed in: an action, or the number of a listed one."""
+        actions = view.step.actions
+        self._say(f"\nTask: {view.task.instruction}\n\n{view.step.observation.strip()}\n")
+        self._say("\n".join(f"  {number:3d}  {action}" for number, action in enumerate(actions, 1)))
+        while True:
+            self._say("action (its text or number; 'quit' to stop)> ", end="")
+            line = self._read.readline()
+            if not line or line.strip() in ("quit", "exit"):
+                raise ModelUnavailableError("the person at the terminal stopped")
+            text = line.strip()
+            if text.isdecimal() and 1 <= int(text) <= len(actions) and not is_template(actions[int(text) - 1]):
+                return Decision(action=actions[int(text) - 1])
+            if is_available(text, actions):
+                return Decision(action=text)
+            self._say(f"{text!r} is not available here: type one of the actions above, or its number")
+
+    def _say(self, text: str, end: str = "\n") -> None:
+        self._write.write(text + end)
+        self._write.flush()

@@ -1,0 +1,1 @@
+"""The public face: memory, similarity and advice behind one object."""

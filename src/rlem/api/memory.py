@@ -1,0 +1,401 @@
+"""``rlem.open``: an experience memory for an agent of one's own.
+
+memory = rlem.open("shop.rlem")
+with memory.episode(task="buy a red kettle under 40 dollars") as episode:
+    advice = episode.advise(observation, actions)      # advice.text goes into the prompt
+    episode.record(action, reward=0.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from rlem.advice import Exemplar, advise, prompt_style
+from rlem.core.errors import ClosedError, UsageError
+from rlem.core.seeds import generator
+from rlem.core.types import Episode, Situation, Transition, Trust
+from rlem.memory.codec import MAX_NUMBER, finite
+from rlem.memory.config import MemoryConfig
+from rlem.memory.experience import Experience, Recalled
+from rlem.memory.legacy import LegacyPool, load_pool
+from rlem.memory.memory import Contribution, ExperienceMemory, Progress, new_episode_id
+from rlem.memory.sqlite import SQLiteStore
+from rlem.memory.store import InMemoryStore, Store
+from rlem.memory.transfer import ImportTrust, export_episodes, import_episodes
+from rlem.similarity.base import Similarity
+from rlem.similarity.config import preset
+from rlem.values import ValueConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviceLine:
+    """One advised action: its value with visits and 95 % interval, and the experience it comes from.
+
+    ``task`` and ``similarity`` are those of the experience; ``key`` names it for ``Memory.explain``.
+    """
+
+    action: str
+    value: float
+    visits: int
+    interval: tuple[float, float] | None
+    reason: str
+    task: str
+    similarity: float
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviceForStep:
+    """What memory has to say on one situation. Falsy when it has nothing.
+
+    ``text`` is for the prompt: the exemplars, the most similar one last. ``encouraged`` and
+    ``discouraged`` hold the same lines as data, most similar experience first; ``untried`` are actions
+    nobody tried in a like situation.
+    """
+
+    text: str
+    encouraged: tuple[AdviceLine, ...]
+    discouraged: tuple[AdviceLine, ...]
+    untried: tuple[str, ...]
+    recalled: tuple[Recalled, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.encouraged or self.discouraged or self.untried)
+
+
+class Memory:
+    """An experience memory with advice. Thread-safe; several processes may open one file."""
+
+    def __init__(
+        self,
+        memory: ExperienceMemory,
+        *,
+        style: str = "generic",
+        k: int = 2,
+        reward_range: tuple[float, float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if k < 1:
+            raise UsageError(f"k={k} is not possible: at least 1 exemplar must be asked for")
+        self.experience_memory = memory
+        self._style = prompt_style(style)
+        self._k = k
+        self._bounds = reward_range
+        self._seed = seed
+
+    # -- the five lines ------------------------------------------------------------------------------
+
+    def episode(
+        self,
+        task: str,
+        id: str | None = None,
+        source: str | None = None,
+        split: str | None = None,
+        *,
+        task_id: str = "",
+        model: str = "",
+        trust: Trust = "verified",
+    ) -> OpenEpisode:
+        """Begins an episode: a context manager that commits when its block ends.
+
+        Left by an exception, the episode is stored as broken, with the cause, and teaches nothing.
+        ``id`` must be unique in the memory; None makes a random one. ``trust="unverified"``: the rewards
+        come from somebody else; such episodes inform but never encourage.
+        """
+        head = Episode(
+            id=new_episode_id() if id is None else id,
+            task=task,
+            transitions=(),
+            task_id=task_id,
+            source=source or "",
+            split=split or "",
+            model=model,
+            trust=trust,
+        )
+        return OpenEpisode(self, head)
+
+    def recall(
+        self,
+        situation: Situation | None = None,
+        k: int | None = None,
+        *,
+        task: str = "",
+        observation: str = "",
+        actions: Sequence[str] = (),
+        subtask: str = "",
+    ) -> tuple[Recalled, ...]:
+        """The k experiences most similar to a situation (or to these parts of one), best first."""
+        query = situation or Situation(
+            task=task, observation=observation, actions=tuple(actions), subtask=subtask
+        )
+        return self.experience_memory.recall(query, self._k if k is None else k)
+
+    def advise(self, situation: Situation, k: int | None = None) -> AdviceForStep:
+        """Advice on a situation; changes nothing in the memory."""
+        recalled = self.recall(situation, k)
+        exemplars = [
+            advise(r, rng=generator(self._seed, situation.key, r.experience.key), bounds=self._bounds)
+            for r in recalled
+        ]
+        pairs = [
+            (r, e)
+            for r, e in zip(recalled, exemplars, strict=True)
+            if e.encouraged or e.discouraged or e.untried
+        ]
+        blocks = [self._style.exemplar(rank, e) for rank, (_, e) in enumerate(pairs, 1)]
+        return AdviceForStep(
+            text="\n\n".join(reversed(blocks)),
+            encouraged=tuple(line for r, e in pairs for line in _lines(r, e, "encouraged")),
+            discouraged=tuple(line for r, e in pairs for line in _lines(r, e, "discouraged")),
+            untried=tuple(dict.fromkeys(action for _, e in pairs for action in e.untried)),
+            recalled=recalled,
+        )
+
+    # -- looking and managing ------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Number of experiences."""
+        return len(self.experience_memory)
+
+    def hash(self) -> str:
+        """Canonical hash over the content of the log in canonical order and the derived values."""
+        return self.experience_memory.hash()
+
+    def episodes(self) -> Iterator[Episode]:
+        """The log, in canonical order."""
+        return self.experience_memory.episodes()
+
+    def experiences(self) -> list[Experience]:
+        """All experiences, ordered by key."""
+        return self.experience_memory.experiences()
+
+    def explain(self, key: str, action: str) -> list[Contribution]:
+        """Where the value of an action in a situation comes from: episodes, steps, rewards, returns."""
+        return self.experience_memory.contributions(key, action)
+
+    def forget(
+        self, *, episode: str | None = None, task: str | None = None, source: str | None = None
+    ) -> int:
+        """Takes episodes out as if they had never been, bytes included; returns how many went."""
+        return self.experience_memory.forget(episode=episode, task=task, source=source)
+
+    def rebuild(self, config: MemoryConfig | None = None, progress: Progress | None = None) -> None:
+        """Derives all values anew from the log, under other settings if given."""
+        self.experience_memory.rebuild(config, progress)
+
+    def export(self, path: str | Path, progress: Progress | None = None) -> int:
+        """Writes the log as JSON lines; returns the number of episodes."""
+        return export_episodes(self.experience_memory, Path(path), progress)
+
+    def import_(
+        self, path: str | Path, *, trust: ImportTrust = "unverified", progress: Progress | None = None
+    ) -> tuple[int, int]:
+        """Takes an export in, all or nothing; returns (added, already there).
+
+        What is imported informs but never encourages, unless ``trust`` says otherwise.
+        """
+        return import_episodes(self.experience_memory, Path(path), trust=trust, progress=progress)
+
+    def import_pool(self, path: str | Path, *, trust: Trust = "unverified") -> LegacyPool:
+        """Takes a YAML pool of the reference implementation in; returns what it held and what was skipped."""
+        pool = load_pool(Path(path), trust=trust)
+        new = [e for e in pool.episodes if self.experience_memory.find_episode(e.id) is None]
+        self.experience_memory.record_many(new)
+        return pool
+
+    def close(self) -> None:
+        """Closes the file. May be called twice."""
+        self.experience_memory.close()
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class OpenEpisode:
+    """An episode being played. Not thread-safe: one agent plays it."""
+
+    def __init__(self, memory: Memory, head: Episode) -> None:
+        self._memory = memory
+        self._head = head
+        self._transitions: list[Transition] = []
+        self._current: Situation | None = None
+        self._ended = False
+
+    @property
+    def id(self) -> str:
+        """The episode's id in the log."""
+        return self._head.id
+
+    def advise(
+        self, observation: str, actions: Sequence[str] = (), *, subtask: str = "", k: int | None = None
+    ) -> AdviceForStep:
+        """What memory advises here. Remembers the situation for the next ``record``."""
+        self._check_open()
+        self._current = self._situation(observation, actions, subtask)
+        return self._memory.advise(self._current, k)
+
+    def record(
+        self,
+        action: str,
+        reward: float = 0.0,
+        observation: str | None = None,
+        actions: Sequence[str] | None = None,
+        *,
+        reason: str = "",
+        subtask: str | None = None,
+    ) -> None:
+        """Notes one decision and the reward it earned. The situation defaults to the last advised one."""
+        self._check_open()
+        if not isinstance(action, str):
+            raise UsageError(f"an action must be a text, got {type(action).__name__}")
+        earned = finite(reward)
+        if earned is None:
+            raise UsageError(f"a reward must be a finite number of at most {MAX_NUMBER:g}, got {reward!r}")
+        last = self._current
+        if observation is None and last is None:
+            raise UsageError(
+                "record() needs an observation: call advise(observation, actions) before it, or pass it"
+            )
+        situation = self._situation(
+            observation if observation is not None else (last.observation if last else ""),
+            actions if actions is not None else (last.actions if last else ()),
+            subtask if subtask is not None else (last.subtask if last else ""),
+        )
+        self._transitions.append(Transition(situation=situation, action=action, reward=earned, reason=reason))
+
+    def end(
+        self, truncated: bool = False, *, observation: str | None = None, actions: Sequence[str] = ()
+    ) -> None:
+        """Ends and commits the episode; the end of the with-block does it, too.
+
+        ``truncated``: a limit cut it. With ``truncation="bootstrap"`` pass the ``observation`` reached,
+        whose value then stands for what was cut off. An episode without decisions leaves no trace.
+        """
+        self._check_open()
+        final = self._situation(observation, actions, "") if observation is not None else None
+        self._commit("truncated" if truncated else "terminated", final=final)
+
+    def _commit(
+        self,
+        status: Literal["terminated", "truncated", "broken"],
+        *,
+        cause: str = "",
+        final: Situation | None = None,
+    ) -> None:
+        self._ended = True
+        if self._transitions:
+            self._memory.experience_memory.record(
+                replace(
+                    self._head,
+                    transitions=tuple(self._transitions),
+                    status=status,
+                    cause=cause,
+                    final=final,
+                )
+            )
+
+    def _situation(self, observation: str, actions: Sequence[str], subtask: str) -> Situation:
+        if isinstance(actions, str):
+            raise UsageError("actions must be a list of texts, not one text")
+        if not all(isinstance(text, str) for text in (observation, subtask, *actions)):
+            raise UsageError("observation, subtask and each of the actions must be texts")
+        return Situation(
+            task=self._head.task, observation=observation, actions=tuple(actions), subtask=subtask
+        )
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise ClosedError(f"episode {self._head.id!r} has ended: begin another one")
+
+    def __enter__(self) -> OpenEpisode:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ended:
+            return
+        if error is None:
+            self._commit("terminated")
+        else:
+            self._commit("broken", cause=f"{type(error).__name__}: {error}"[:500])
+
+
+def open(
+    location: str | Path,
+    *,
+    similarity: Similarity | str | None = None,
+    values: ValueConfig | None = None,
+    max_experiences: int | None = None,
+    max_actions: int | None = None,
+    style: str = "generic",
+    k: int = 2,
+    reward_range: tuple[float, float] | None = None,
+    seed: int = 0,
+    read_only: bool = False,
+    progress: Progress | None = None,
+) -> Memory:
+    """Opens a memory, and makes it if it is not there.
+
+    ``location`` is a file path or ":memory:". ``similarity`` (an object or the name of a preset:
+    "default", "webshop", "wikihow"), ``values`` and the capacities are settings of the memory itself:
+    given for an existing one they must match it, left out it keeps its own. ``style``, ``k``,
+    ``reward_range`` and ``seed`` shape the advice of this handle: prompt form, number of exemplars, range
+    of an episode's return (for intervals), and the choice among untried actions.
+    """
+    store = _store(location, read_only)
+    try:
+        given = {
+            "values": values,
+            "similarity": preset(similarity) if isinstance(similarity, str) else similarity,
+            "max_experiences": max_experiences,
+            "max_actions": max_actions,
+        }
+        memory = ExperienceMemory(store, _config(store, given), progress=progress)
+        return Memory(memory, style=style, k=k, reward_range=reward_range, seed=seed)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _config(store: Store, given: Mapping[str, Any]) -> MemoryConfig | None:
+    """The settings asked for; those left out are the store's own, or the defaults of a new one."""
+    asked = {name: value for name, value in given.items() if value is not None}
+    if not asked:
+        return None
+    stored = store.settings()
+    return replace(MemoryConfig.from_json(stored) if stored else MemoryConfig(), **asked)
+
+
+def _store(location: str | Path, read_only: bool) -> Store:
+    text = str(location)
+    if text == ":memory:":
+        return InMemoryStore()
+    if "://" in text:
+        raise UsageError(f"{text}: this version keeps memories in files; give a path, or ':memory:'")
+    return SQLiteStore(text, read_only=read_only)
+
+
+def _lines(
+    recalled: Recalled, exemplar: Exemplar, side: Literal["encouraged", "discouraged"]
+) -> list[AdviceLine]:
+    return [
+        AdviceLine(
+            action=advice.action,
+            value=advice.value,
+            visits=advice.visits,
+            interval=advice.interval,
+            reason=advice.reason,
+            task=exemplar.situation.task,
+            similarity=recalled.similarity,
+            key=recalled.experience.key,
+        )
+        for advice in getattr(exemplar, side)
+    ]

@@ -1,0 +1,1 @@
+"""Frozen types, errors, clock and seeds. Standard library only."""

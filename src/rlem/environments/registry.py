@@ -1,0 +1,76 @@
+"""Environments by name, for the command line and for run configs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rlem.core.errors import UnknownNameError, UsageError
+from rlem.environments.base import Environment
+
+if TYPE_CHECKING:
+    from rlem.environments.webshop.data import GoalKind
+    from rlem.environments.webshop.pages import ObservationMode
+
+
+def make(name: str, **options: Any) -> Environment:
+    """An environment by name.
+
+    Errors: UnknownNameError for an unknown name; UsageError for an option that it does not have, or a
+    value that does not fit.
+
+    >>> make("corridor", rooms=3).name
+    'corridor'
+    """
+    if name not in _FACTORIES:
+        raise UnknownNameError("environment", name, _FACTORIES)
+    factory = _FACTORIES[name]
+    known = list(inspect.signature(factory).parameters)
+    for option in options:
+        if option not in known:
+            raise UnknownNameError(f"option of environment {name!r}:", option, known)
+    return factory(**options)
+
+
+def names() -> tuple[str, ...]:
+    """Names that :func:`make` knows, sorted."""
+    return tuple(sorted(_FACTORIES))
+
+
+def option_names(name: str) -> tuple[str, ...]:
+    """Options that an environment takes."""
+    if name not in _FACTORIES:
+        raise UnknownNameError("environment", name, _FACTORIES)
+    return tuple(inspect.signature(_FACTORIES[name]).parameters)
+
+
+def _webshop(
+    *,
+    data: str | None = None,
+    goals: GoalKind = "synthetic",
+    price_seed: int = 0,
+    observation_mode: ObservationMode = "text_rich",
+    seed: int = 0,
+    n_products: int = 1000,
+) -> Environment:
+    from rlem.environments.webshop.env import WebShop
+
+    if data is not None:
+        return WebShop.from_folder(
+            data, goals=goals, price_seed=price_seed, observation_mode=observation_mode
+        )
+    if goals != "synthetic":
+        raise UsageError(f"goals={goals!r} needs data=FOLDER; the bundled shop has synthetic goals only")
+    return WebShop.bundled(
+        seed=seed, n_products=n_products, price_seed=price_seed, observation_mode=observation_mode
+    )
+
+
+def _corridor(*, rooms: int = 2, seed: int = 0) -> Environment:
+    from rlem.environments.toy import Corridor
+
+    return Corridor(rooms=rooms, seed=seed)
+
+
+_FACTORIES: dict[str, Callable[..., Environment]] = {"corridor": _corridor, "webshop": _webshop}

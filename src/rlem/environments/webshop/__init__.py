@@ -1,0 +1,1 @@
+"""The shop engine: the original WebShop's behaviour without Java, HTML or a server."""

@@ -1,0 +1,102 @@
+"""A memory's log as JSON lines: a header, then one episode a line in canonical order."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from rlem.core.errors import DataError, MemoryReadOnlyError
+from rlem.core.types import Episode
+from rlem.memory.codec import canonical, episode_from_json, episode_to_json
+from rlem.memory.memory import ExperienceMemory, Progress
+
+FORMAT = "rlem-episodes"
+VERSION = 1
+
+ImportTrust = Literal["unverified", "verified", "keep"]
+"""What imported episodes may do. unverified (default): inform, never encourage. verified: the caller
+vouches for their rewards. keep: as the file says."""
+
+
+def export_episodes(memory: ExperienceMemory, path: Path, progress: Progress | None = None) -> int:
+    """Writes the whole log to ``path`` (whole or not at all); returns the number of episodes."""
+    part = path.with_name(path.name + ".part")
+    total, count = memory.episode_count(), 0
+    try:
+        with part.open("w", encoding="ascii") as stream:
+            header = {"format": FORMAT, "version": VERSION, "settings": memory.config.to_json()}
+            stream.write(canonical(header) + "\n")
+            for episode in memory.episodes():
+                stream.write(canonical(episode_to_json(episode)) + "\n")
+                count += 1
+                if progress:
+                    progress(count, total)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError):
+            raise MemoryReadOnlyError(f"{path} could not be written: {error.strerror or error}") from error
+        raise
+    return count
+
+
+def import_episodes(
+    memory: ExperienceMemory,
+    path: Path,
+    *,
+    trust: ImportTrust = "unverified",
+    progress: Progress | None = None,
+) -> tuple[int, int]:
+    """Takes the episodes of an export in, all or none; returns (added, already there).
+
+    One that is there already keeps the trust it has there.
+    """
+
+    def known(episode: Episode) -> Episode:
+        present = memory.find_episode(episode.id) if trust == "unverified" else None
+        return replace(episode, trust=present.trust) if present else episode
+
+    return memory.insert(map(known, read_episodes(path, trust=trust)), progress)
+
+
+def read_episodes(path: Path, *, trust: ImportTrust = "keep") -> Iterator[Episode]:
+    """The episodes of an export, one after the other. DataError names the broken line."""
+    number = 0
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    data = json.loads(line)
+                    if not isinstance(data, dict):
+                        raise DataError("the line is not a JSON object")
+                    if number == 1:
+                        _check_header(data)
+                        continue
+                    episode = episode_from_json(data)
+                except (ValueError, DataError, RecursionError) as error:
+                    raise DataError(f"{path}, line {number}: {error}; nothing was imported") from error
+                if trust != "keep" and episode.trust != "quarantined":
+                    episode = replace(episode, trust=trust)
+                yield episode
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if number == 0:
+        raise DataError(f"{path} is empty: it is no export of rlem's")
+
+
+def _check_header(data: dict[str, object]) -> None:
+    version = data.get("version")
+    if data.get("format") != FORMAT or not isinstance(version, int):
+        raise DataError(f'this is no export of rlem\'s: the first line must hold "format":"{FORMAT}"')
+    if version > VERSION:
+        raise DataError(
+            f"written by a newer rlem (version {version}, this one reads {VERSION}): upgrade rlem"
+        )

@@ -1,0 +1,206 @@
+"""One episode: the loop of environment and agent, and what it leaves as a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rlem.agents.base import Agent, Decision, View
+from rlem.core.errors import BudgetExceededError, ModelRejectedError, RlemError
+from rlem.core.seeds import derive_seed
+from rlem.core.types import Episode, Situation, Step, Task, Transition
+from rlem.environments.base import Environment
+from rlem.llm.base import Usage
+from rlem.runner.records import AdviceRecord, Arm, EpisodeRecord, Phase, StepRecord, UsageRecord
+
+MAX_FAILURES = 3
+"""Unusable answers in a row after which an episode is broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One episode to be played. ``index`` is the task's place in its set."""
+
+    phase: Phase
+    epoch: int
+    arm: Arm
+    seed: int
+    task: Task
+    index: int
+
+    @property
+    def place(self) -> tuple[str, int, str, int, str]:
+        """What names the episode within its run."""
+        return (self.phase, self.epoch, self.arm, self.seed, self.task.id)
+
+
+def place_of(record: EpisodeRecord) -> tuple[str, int, str, int, str]:
+    """The place of a record, as ``Job.place``."""
+    return (record.phase, record.epoch, record.arm, record.seed, record.task_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A played episode with the seconds it took."""
+
+    record: EpisodeRecord
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What happened so far in an episode."""
+
+    steps: list[StepRecord]
+    history: list[str]
+    reasons: list[str]
+    usage: Usage
+    total: float = 0.0
+    last: float = 0.0
+    failures: int = 0
+
+
+def play(
+    environment: Environment,
+    agent: Agent,
+    job: Job,
+    *,
+    max_steps: int,
+    memory_size: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Played:
+    """Plays a job to its end. A fault of model or environment makes a broken record, not an exception.
+
+    Raised are only faults that would break every other episode too: a rejected key or model, a spent
+    budget. The step limit counts every decision, usable or not.
+    """
+    start = clock()
+    progress = _Progress([], [], [], Usage())
+    status, cause, success = "truncated", "", False
+    # Evaluations of all epochs and arms share their seed: differences come from memory alone.
+    when = job.epoch if job.phase == "train" else "eval"
+    seed = derive_seed(job.seed, job.phase, when, job.task.id)
+    try:
+        step = environment.reset(job.task, seed=derive_seed(job.seed, job.task.id) % 2**31)
+        for index in range(max_steps):
+            step = _advance(environment, agent, job.task, step, progress, index, seed)
+            if step.done or progress.failures >= MAX_FAILURES:
+                break
+        if step.terminated:
+            status = "terminated"
+        elif progress.failures >= MAX_FAILURES:
+            reason = progress.steps[-1].failure
+            status, cause = "broken", f"{MAX_FAILURES} unusable answers in a row: {reason}"
+        success = status != "broken" and environment.succeeded(progress.total, step)
+    except (ModelRejectedError, BudgetExceededError):
+        raise
+    except RlemError as error:
+        status, cause = "broken", f"{type(error).__name__}: {error}"
+    except Exception as error:  # a fault of somebody else's environment is data, not a crash
+        status, cause = "broken", f"{type(error).__name__} in {environment.name}: {error}"
+    record = EpisodeRecord(
+        phase=job.phase,
+        epoch=job.epoch,
+        arm=job.arm,
+        seed=job.seed,
+        agent=agent.name,
+        task_id=job.task.id,
+        instruction=job.task.instruction,
+        kind=job.task.kind,
+        status=cast(Any, status),
+        cause=cause[:1000],
+        success=success,
+        reward=progress.total if status != "broken" else 0.0,
+        memory_size=memory_size,
+        usage=UsageRecord(
+            calls=progress.usage.calls,
+            prompt_tokens=progress.usage.prompt_tokens,
+            cached_tokens=progress.usage.cached_tokens,
+            completion_tokens=progress.usage.completion_tokens,
+            cost_usd=progress.usage.cost_usd,
+        ),
+        steps=progress.steps,
+    )
+    return Played(record=record, seconds=clock() - start)
+
+
+def _advance(
+    environment: Environment,
+    agent: Agent,
+    task: Task,
+    step: Step,
+    progress: _Progress,
+    index: int,
+    seed: int,
+) -> Step:
+    """One decision. A format failure is noted and leaves the environment where it is."""
+    view = View(
+        task=task,
+        step=step,
+        history=tuple(progress.history),
+        reasons=tuple(progress.reasons),
+        last_reward=progress.last,
+        total_reward=progress.total,
+        step_index=index,
+        seed=seed,
+    )
+    decision = agent.act(view)
+    progress.usage += decision.usage
+    following = step
+    if decision.action is None:
+        progress.failures += 1
+        progress.last = 0.0
+    else:
+        progress.failures = 0
+        following = environment.step(decision.action)
+        progress.history.append(decision.action)
+        progress.reasons.append(decision.reason)
+        progress.last = following.reward
+        progress.total += following.reward
+    progress.steps.append(_step_record(step, decision, progress.last))
+    return following
+
+
+def _step_record(step: Step, decision: Decision, reward: float) -> StepRecord:
+    return StepRecord(
+        observation=step.observation,
+        actions=list(step.actions),
+        subtask=step.subtask,
+        action=decision.action,
+        reason=decision.reason,
+        reward=reward,
+        answer=decision.answer,
+        failure=decision.failure,
+        repairs=dict(decision.repairs),
+        advice=[AdviceRecord.model_validate(item) for item in decision.advice],
+    )
+
+
+def episode_of(record: EpisodeRecord, *, index: int, model: str, split: str) -> Episode:
+    """The log entry of a training record: what the memory learns is what the record says."""
+    return Episode(
+        id=f"train-{record.epoch:03d}-{index:05d}-{record.task_id}",
+        task=record.instruction,
+        task_id=record.task_id,
+        source=f"run/{record.agent}",
+        split=split,
+        model=model,
+        status=record.status,
+        cause=record.cause,
+        transitions=tuple(
+            Transition(
+                situation=Situation(
+                    task=record.instruction,
+                    observation=step.observation,
+                    actions=tuple(step.actions),
+                    subtask=step.subtask,
+                ),
+                action=step.action,
+                reward=step.reward,
+                reason=step.reason,
+            )
+            for step in record.steps
+        ),
+    )

@@ -1,0 +1,121 @@
+"""The run-record schema: what a run folder holds. Typed, versioned, one JSON object a line.
+
+A run folder:
+
+    config.json        what was asked (RunConfig): the same command with the same folder resumes it
+    episodes.jsonl     one EpisodeRecord a line, in canonical order; holds no times, so that the same
+                       seeds give the same bytes
+    timings.jsonl      seconds per episode (differs between runs)
+    versions.json      rlem, Python and library versions
+    memory-SEED.rlem   the experience memory of each seed
+    summary.json, report.html, learning_curve.png     made from the above by ``rlem.reports``
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Phase = Literal["train", "eval"]
+Arm = Literal["memory", "no-memory"]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AdviceRecord(Record):
+    """One exemplar that was shown: where it came from and what it advised.
+
+    ``encouraged``, ``discouraged``: (action, value, visits) triples as shown; ``untried``: actions that
+    the exemplar's situation offers and nobody tried; ``parts``: the similarity by feature.
+    """
+
+    key: str
+    similarity: float
+    parts: dict[str, float] = Field(default_factory=dict)
+    task: str = ""
+    encouraged: list[tuple[str, float, int]] = Field(default_factory=list)
+    discouraged: list[tuple[str, float, int]] = Field(default_factory=list)
+    untried: list[str] = Field(default_factory=list)
+
+
+class StepRecord(Record):
+    """One decision: what was seen, what was advised, what was answered, what it earned.
+
+    ``action`` is None for a format failure (``failure`` says why); ``repairs`` counts what the answer
+    parser had to mend.
+    """
+
+    observation: str
+    actions: list[str] = Field(default_factory=list)
+    subtask: str = ""
+    action: str | None
+    reason: str = ""
+    reward: float = 0.0
+    answer: str = ""
+    failure: str = ""
+    repairs: dict[str, int] = Field(default_factory=dict)
+    advice: list[AdviceRecord] = Field(default_factory=list)
+
+
+class UsageRecord(Record):
+    """Tokens and money of an episode; ``cost_usd`` is null where the price is unknown."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+
+class EpisodeRecord(Record):
+    """One episode of a run. ``epoch`` 0 is before any training; training epochs count from 1.
+
+    An evaluation at epoch e plays after training epoch e. ``arm`` says whether memory was given to the
+    agent. ``memory_size``: experiences in memory when the episode's batch began.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    phase: Phase
+    epoch: int
+    arm: Arm
+    seed: int
+    agent: str
+    task_id: str
+    instruction: str
+    kind: str = ""
+    status: Literal["terminated", "truncated", "broken"]
+    cause: str = ""
+    success: bool
+    reward: float
+    memory_size: int = 0
+    usage: UsageRecord = Field(default_factory=UsageRecord)
+    steps: list[StepRecord] = Field(default_factory=list)
+
+
+class RunConfig(Record):
+    """What a run was asked to do. Written once; a resumed run must match it."""
+
+    schema_version: int = SCHEMA_VERSION
+    environment: str
+    environment_options: dict[str, Any] = Field(default_factory=dict)
+    agent: str = "rememberer"
+    agent_options: dict[str, Any] = Field(default_factory=dict)
+    model: str = "embedded"
+    model_options: dict[str, Any] = Field(default_factory=dict)
+    train_tasks: str = "S0"
+    test_tasks: str = "test"
+    epochs: int = 3
+    seeds: list[int] = Field(default_factory=lambda: [0])
+    max_steps: int = 15
+    batch_size: int = 1
+    skip_solved: bool = True
+    control: bool = True
+    initial_memory: str = ""
+    memory_options: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,160 @@
+"""From a run's config to its parts: environment, model, memory, agent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rlem.agents.base import Agent
+from rlem.agents.prompted import PromptOptions, exemplars_of, llm_only, rememberer, static_exemplars
+from rlem.agents.simple import HumanAgent, OracleAgent, RandomAgent
+from rlem.core.errors import UnknownNameError, UsageError
+from rlem.environments.base import Environment
+from rlem.environments.registry import make
+from rlem.llm.base import LanguageModel
+from rlem.memory.config import MemoryConfig
+from rlem.memory.legacy import load_pool
+from rlem.memory.memory import ExperienceMemory
+from rlem.memory.sqlite import SQLiteStore
+from rlem.memory.store import InMemoryStore
+from rlem.memory.transfer import import_episodes
+from rlem.runner.folder import RunFolder
+from rlem.runner.records import RunConfig
+from rlem.runner.training import Observer, Run
+from rlem.similarity.config import PRESETS, preset
+from rlem.values import ValueConfig
+
+AGENTS = ("rememberer", "llm-only", "static", "random", "human", "oracle")
+"""Agents by name; all but ``rememberer`` have nothing to train."""
+
+MEMORY_OPTIONS = ("similarity", "task_weight", "embedding_folder", "max_experiences", "max_actions")
+
+
+def default_folder(config: RunConfig) -> Path:
+    """Where a run goes when nobody says: the same command finds the same folder again."""
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return Path("runs") / f"{config.environment}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def make_environment(config: RunConfig) -> Environment:
+    """The environment that the config names."""
+    return make(config.environment, **config.environment_options)
+
+
+def memory_config(config: RunConfig) -> MemoryConfig:
+    """The memory settings of a config; the similarity goes with the environment unless one is named."""
+    options = dict(config.memory_options)
+    values = {f.name: options.pop(f.name) for f in fields(ValueConfig) if f.name in options}
+    unknown = [name for name in options if name not in MEMORY_OPTIONS]
+    if unknown:
+        known = [*MEMORY_OPTIONS, *(f.name for f in fields(ValueConfig))]
+        raise UnknownNameError("memory option", unknown[0], known)
+    name = options.get("similarity") or (config.environment if config.environment in PRESETS else "default")
+    arguments = {"task_weight": options["task_weight"]} if "task_weight" in options else {}
+    return MemoryConfig(
+        values=ValueConfig(**values),
+        similarity=preset(name, folder=options.get("embedding_folder"), **arguments),
+        max_experiences=options.get("max_experiences"),
+        max_actions=options.get("max_actions"),
+    )
+
+
+def open_memory(config: RunConfig, path: Path | None) -> ExperienceMemory:
+    """Opens (or makes) a memory file with the run's settings; a new one takes the initial experiences in."""
+    store = InMemoryStore() if path is None else SQLiteStore(path)
+    memory = ExperienceMemory(store, memory_config(config))
+    if config.initial_memory and memory.episode_count() == 0:
+        load_initial(memory, Path(config.initial_memory))
+    return memory
+
+
+def load_initial(memory: ExperienceMemory, path: Path) -> int:
+    """Takes initial experiences in as verified: the caller vouches for them. Returns the episodes added."""
+    if path.suffix in (".yaml", ".yml"):
+        return len(memory.record_many(load_pool(path, trust="verified").episodes))
+    return import_episodes(memory, path, trust="verified")[0]
+
+
+def prompt_options(config: RunConfig) -> PromptOptions:
+    """Settings of prompted agents in a config; unknown names are errors."""
+    known = [f.name for f in fields(PromptOptions)]
+    for name in config.agent_options:
+        if name not in known:
+            raise UnknownNameError("agent option", name, known)
+    return PromptOptions(**config.agent_options)
+
+
+def make_agent(
+    config: RunConfig,
+    environment: Environment,
+    model: LanguageModel | None,
+    memory: ExperienceMemory | None,
+) -> Agent:
+    """The agent of a config, with a memory or (None) as its own control without one."""
+    if config.agent not in AGENTS:
+        raise UnknownNameError("agent", config.agent, AGENTS)
+    if config.agent == "random":
+        return RandomAgent()
+    if config.agent == "human":
+        return HumanAgent()
+    if config.agent == "oracle":
+        solve = getattr(environment, "oracle", None)
+        if solve is None:
+            raise UsageError(f"environment {config.environment!r} gives no solutions away: no oracle agent")
+        return OracleAgent(solve)
+    if model is None:
+        raise UsageError(f"agent {config.agent!r} needs a model")
+    style, options = _style(environment.name), prompt_options(config)
+    if config.agent == "static":
+        with_initial = ExperienceMemory(InMemoryStore(), memory_config(config))
+        if not config.initial_memory:
+            raise UsageError("agent 'static' needs initial experiences: give --initial FILE")
+        load_initial(with_initial, Path(config.initial_memory))
+        return static_exemplars(exemplars_of(with_initial, options), model, style, options)
+    if config.agent == "rememberer" and memory is not None:
+        return rememberer(memory, model, style, options, reward_range=environment.reward_range)
+    return llm_only(model, style, options, name=config.agent)
+
+
+def make_run(
+    config: RunConfig,
+    folder: RunFolder,
+    model: LanguageModel | None,
+    *,
+    workers: int = 1,
+    observer: Observer | None = None,
+    memory_file: Path | None = None,
+) -> Run:
+    """A run ready to execute. ``memory_file``: evaluate this memory, frozen, in place of the run's own."""
+    environment = make_environment(config)
+
+    def memory_of(seed: int) -> ExperienceMemory:
+        if memory_file is not None:
+            return ExperienceMemory(SQLiteStore(memory_file, read_only=True))
+        return open_memory(config, folder.memory_path(seed) if config.agent == "rememberer" else None)
+
+    return Run(
+        config,
+        folder,
+        environment,
+        open_memory=memory_of,
+        make_agent=lambda memory: make_agent(config, environment, model, memory),
+        model_name=model.name if model is not None else config.agent,
+        workers=workers,
+        observer=observer,
+    )
+
+
+def _style(environment: str) -> str:
+    from rlem.advice import style_names
+
+    return environment if environment in style_names() else "generic"
+
+
+def options_given(**options: Any) -> Mapping[str, Any]:
+    """The options that are not None: what a config stores."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What others need to test against rlem: contract suites, a toy environment's players, fakes."""
