@@ -67,7 +67,11 @@ class HumanAgent:
             if not line or line.strip() in ("quit", "exit"):
                 raise ModelUnavailableError("the person at the terminal stopped")
             text = line.strip()
-            if text.isdecimal() and 1 <= int(text) <= len(actions) and not is_template(actions[int(text) - 1]):
+            if (
+                text.isdecimal()
+                and 1 <= int(text) <= len(actions)
+                and not is_template(actions[int(text) - 1])
+            ):
                 return Decision(action=actions[int(text) - 1])
             if is_available(text, actions):
                 return Decision(action=text)

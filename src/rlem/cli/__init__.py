@@ -1,1 +1,1 @@
-
+"""The ``rlem`` command: parse, call, print; no logic."""

@@ -87,9 +87,7 @@ def restart(observation: str, actions: tuple[str, ...], *, subtask: str = "") ->
     return Step(observation=observation, actions=actions, subtask=subtask)
 
 
-def transition(
-    observation: str, actions: tuple[str, ...], reward: float = 0.0, *, subtask: str = ""
-) -> Step:
+def transition(observation: str, actions: tuple[str, ...], reward: float = 0.0, *, subtask: str = "") -> Step:
     """A step in the middle of an episode."""
     return Step(observation=observation, actions=actions, reward=reward, subtask=subtask)
 

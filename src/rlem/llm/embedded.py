@@ -178,7 +178,9 @@ class _Page:
                 settled=element.group in self._settled,
             )
         if element.kind == "entry":
-            return _Role("entry", marked=element.marked, best=element is self._best, first=element is self._first)
+            return _Role(
+                "entry", marked=element.marked, best=element is self._best, first=element is self._first
+            )
         return _Role("control", element.name, due=self.due)
 
     def prior(self, element: Element, role: _Role) -> tuple[float, str]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 STOP_WORDS = frozenset(
-    """a an and are as at be but by can for from has have i if in into is it its like looking me my need
-    of on or please so some than that the then there these they this those to want was were which will
-    with would you your""".split()
+    "a an and are as at be but by can for from has have i if in into is it its like looking me my need of "
+    "on or please so some than that the then there these they this those to want was were which will with "
+    "would you your".split(" ")
 )
 
 _WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
@@ -126,7 +126,9 @@ def read_prompt(system: str, user: str) -> Reading:
             section = _read_line(line, section, current)
     for block in [new, *(block for _, block in blocks)]:
         block.task = block.task or _task_on_page(block.page)
-    return Reading(new, [b for _, b in sorted(blocks, key=lambda pair: pair[0])], press, frozenset(verbs) - {press})
+    return Reading(
+        new, [b for _, b in sorted(blocks, key=lambda pair: pair[0])], press, frozenset(verbs) - {press}
+    )
 
 
 def _read_line(line: str, section: str, block: Block) -> str:

@@ -19,10 +19,14 @@ LIBRARIES = ("numpy", "openai", "pydantic", "rapidfuzz", "snowballstemmer")
 
 
 class RunFolder:
-    """The files of one run. ``open`` makes the folder, or continues one with the same config."""
+    """The files of one run. ``open`` makes the folder, or continues one with the same config.
 
-    def __init__(self, path: Path) -> None:
+    ``command``: what makes it again, for the report.
+    """
+
+    def __init__(self, path: Path, command: str = "") -> None:
         self.path = path
+        self._command = command
         self.config_path = path / "config.json"
         self.episodes_path = path / "episodes.jsonl"
         self.timings_path = path / "timings.jsonl"
@@ -41,7 +45,8 @@ class RunFolder:
                 if self.episodes_path.exists():
                     raise RunError(f"{self.path} holds episodes but no config.json: choose another folder")
                 _write(self.config_path, config.model_dump_json(indent=2) + "\n")
-            _write(self.path / "versions.json", json.dumps(versions(), indent=2) + "\n")
+            facts = versions() | ({"command": self._command} if self._command else {})
+            _write(self.path / "versions.json", json.dumps(facts, indent=2) + "\n")
         except OSError as error:
             reason = error.strerror or error
             raise RunError(f"the run folder {self.path} cannot be written: {reason}") from error

@@ -84,6 +84,8 @@ class Run:
     def execute(self) -> None:
         """Plays all that is not played yet."""
         self._done = {place_of(record): record for record in self.folder.open(self.config)}
+        self._learned.clear()
+        self._held.clear()
         train = self._tasks(self.config.train_tasks) if self.config.epochs else []
         test = self._tasks(self.config.test_tasks)
         shared = {task.id for task in train} & {task.id for task in test}
@@ -101,6 +103,7 @@ class Run:
                     self._evaluate(epoch, seed, test, memory)
             finally:
                 memory.close()
+        self._release()
 
     def _tasks(self, spec: str) -> Sequence[Task]:
         return self._environment.tasks(spec)
@@ -118,7 +121,6 @@ class Run:
             jobs = self._jobs("eval", epoch, arm, seed, tasks)
             self._observer.phase("eval", epoch, arm, seed, len(jobs))
             self._play(jobs, self._make_agent(given), len(memory) if given is not None else 0)
-            self._release()
 
     def _train(self, epoch: int, seed: int, tasks: Sequence[Task], memory: ExperienceMemory) -> None:
         """Plays the training tasks, batch after batch, and learns each."""
@@ -130,7 +132,9 @@ class Run:
         for start in range(0, len(jobs), self.config.batch_size):
             end = start + self.config.batch_size
             self._play(jobs[start:end], agent, len(memory))
-            self._learn(jobs[:end], memory)
+            # What is held may be played again by a later start: then with the memory as it was this time.
+            if not self._held:
+                self._learn(jobs[:end], memory)
         self._release()
         self._learn(jobs, memory)
 
@@ -174,9 +178,7 @@ class Run:
         def work(job: Job) -> Played:
             environment = self._environment.spawn()
             try:
-                return play(
-                    environment, agent, job, max_steps=self.config.max_steps, memory_size=memory_size
-                )
+                return play(environment, agent, job, max_steps=self.config.max_steps, memory_size=memory_size)
             finally:
                 environment.close()
 

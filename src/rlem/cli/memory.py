@@ -1,0 +1,269 @@
+"""``rlem memory``: look into a memory file, and manage it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from rlem.cli.main import HelpfulGroup
+from rlem.core.errors import DataError, UsageError
+from rlem.memory.experience import ActionValue, Experience
+from rlem.memory.memory import ExperienceMemory
+from rlem.memory.memory import Progress as Report
+
+FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group(cls=HelpfulGroup)
+def memory() -> None:
+    """Look into a memory file: what was learned, where it came from; forget, rebuild, copy.
+
+    Example: rlem memory show shop.rlem
+    """
+
+
+@memory.command()
+@FILE
+@click.option("--task", default="", help="Only experiences whose task holds this text.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+def show(file: Path, task: str, limit: int) -> None:
+    """What a memory holds: its experiences with the value of every tried action.
+
+    Example: rlem memory show runs/webshop-1a2b3c4d/memory-0.rlem --task kettle
+    """
+    with _open(file) as opened:
+        found = [e for e in opened.experiences() if task.casefold() in e.situation.task.casefold()]
+        found.sort(key=lambda e: (-e.samples, e.key))
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for name in ("key", "task", "visits", "actions: value (n)"):
+            table.add_column(name, overflow="fold")
+        for experience in found[:limit]:
+            best = sorted(experience.actions, key=lambda a: -a.q_value)
+            shown = ", ".join(f"{a.action} {a.q_value:.2f} ({a.visits})" for a in best[:4])
+            more = f", and {len(best) - 4} more" if len(best) > 4 else ""
+            table.add_row(
+                experience.key[:8],
+                Text(_short(experience.situation.task, 60)),
+                str(experience.visits),
+                Text(shown + more),
+            )
+        settings = opened.config
+        learning = settings.values
+        kind = "Monte-Carlo returns" if learning.n is None else f"{learning.n}-step Q-learning"
+        if learning.trace_decay is not None:
+            kind = f"TD({learning.trace_decay:g})"
+        console = Console()
+        console.print(
+            f"{file}: {len(opened)} experiences from {opened.episode_count()} episodes; {kind}, discount "
+            f"{learning.discount:g}; {settings.similarity.fingerprint}",
+            highlight=False,
+        )
+        console.print(table)
+        if len(found) > limit:
+            console.print(f"... and {len(found) - limit} more (--limit)", highlight=False)
+
+
+@memory.command()
+@FILE
+@click.argument("key")
+@click.option("--action", help="Only this action.")
+def explain(file: Path, key: str, action: str | None) -> None:
+    """Where the values of an experience come from: episodes, rewards, n.
+
+    KEY is the start of an experience's key, as `rlem memory show` prints it.
+
+    Example: rlem memory explain shop.rlem 3fa9c210 --action 'click[buy now]'
+    """
+    with _open(file) as opened:
+        experience = opened.get(key)
+        if experience is None:
+            raise UsageError(f"no experience of {file} has a key that starts with {key!r}, or several have")
+        actions = [a for a in experience.actions if action in (None, a.action)]
+        if not actions:
+            known = ", ".join(a.action for a in experience.actions)
+            raise UsageError(f"action {action!r} was never tried there; tried were: {known}")
+        console = Console()
+        _describe(console, experience)
+        for item in sorted(actions, key=lambda a: -a.q_value):
+            _contributions(console, opened, experience, item)
+
+
+def _describe(console: Console, experience: Experience) -> None:
+    console.print(Text(f"task: {experience.situation.task}"))
+    if experience.history:
+        console.print(Text(f"reached by: {' > '.join(experience.history)}"))
+    console.print(Text(_short(" ".join(experience.situation.observation.split()), 400), style="dim"))
+
+
+def _contributions(
+    console: Console, opened: ExperienceMemory, experience: Experience, item: ActionValue
+) -> None:
+    console.print()
+    console.print(
+        Text(
+            f"{item.action}  value {item.q_value:.3f}  n={item.visits}  mean reward {item.reward_mean:.3f}"
+            f"  verified {item.verified_visits} of {item.visits}",
+            style="bold",
+        )
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 2))
+    for name in ("episode", "step", "reward", "return from there", "status", "source", "trust"):
+        table.add_column(name)
+    for c in opened.contributions(experience.key, item.action):
+        table.add_row(
+            Text(c.episode.id),
+            str(c.step),
+            f"{c.reward:.3f}",
+            f"{c.return_:.3f}",
+            c.episode.status,
+            Text(c.episode.source),
+            c.episode.trust,
+        )
+    console.print(table)
+
+
+@memory.command()
+@FILE
+@click.option("--episode", help="The episode of this id.")
+@click.option("--task", help="All episodes of this task (its text or id).")
+@click.option("--source", help="All episodes of this source.")
+def forget(file: Path, episode: str | None, task: str | None, source: str | None) -> None:
+    """Take episodes out as if they had never been; their bytes go, too.
+
+    Example: rlem memory forget shop.rlem --task webshop:512
+    """
+    with _open(file, write=True) as opened:
+        count = opened.forget(episode=episode, task=task, source=source)
+        click.echo(f"{file}: {count} episodes forgotten; {len(opened)} experiences remain")
+
+
+@memory.command()
+@FILE
+@click.option("-n", "n", type=click.IntRange(1), help="n-step Q-learning.")
+@click.option("--monte-carlo", is_flag=True, help="Monte-Carlo returns (no bootstrapping).")
+@click.option("--discount", type=float, help="Gamma.")
+@click.option("--trace-decay", type=float, help="TD(lambda).")
+@click.option("--double/--no-double", default=None, help="Double Q-learning.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write a new memory and leave FILE as it is.")
+def rebuild(
+    file: Path,
+    n: int | None,
+    monte_carlo: bool,
+    discount: float | None,
+    trace_decay: float | None,
+    double: bool | None,
+    out: Path | None,
+) -> None:
+    """Derive all values anew from the log, under other learning settings if given.
+
+    Example: rlem memory rebuild shop.rlem -n 1 --discount 0.9 --out other.rlem
+    """
+    from dataclasses import replace
+
+    from rlem.memory.sqlite import SQLiteStore
+
+    if sum([n is not None, monte_carlo, trace_decay is not None]) > 1:
+        raise UsageError("-n, --monte-carlo and --trace-decay exclude each other: give one of them")
+    with _open(file, write=out is None) as opened:
+        values = opened.config.values
+        if n is not None or monte_carlo or trace_decay is not None:
+            values = replace(values, n=n, trace_decay=trace_decay)
+        if discount is not None:
+            values = replace(values, discount=discount)
+        if double is not None:
+            values = replace(values, double=double)
+        config = replace(opened.config, values=values)
+        target = opened
+        with _bar("rebuilding") as progress:
+            if out is None:
+                opened.rebuild(config, progress)
+            else:
+                if out.exists():
+                    raise DataError(f"{out} exists already: choose another name")
+                target = ExperienceMemory(SQLiteStore(out), config)
+                target.insert(opened.episodes(), progress)
+        click.echo(f"{out or file}: {len(target)} experiences from {target.episode_count()} episodes")
+        if target is not opened:
+            target.close()
+
+
+@memory.command(name="export")
+@FILE
+@click.argument("out", type=click.Path(path_type=Path))
+def export_(file: Path, out: Path) -> None:
+    """Write the log as JSON lines, one episode a line.
+
+    Example: rlem memory export shop.rlem shop.jsonl
+    """
+    from rlem.memory.transfer import export_episodes
+
+    with _open(file) as opened, _bar("exporting") as progress:
+        count = export_episodes(opened, out, progress)
+    click.echo(f"{out}: {count} episodes")
+
+
+@memory.command(name="import")
+@FILE
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--trust",
+    type=click.Choice(["unverified", "verified", "keep"]),
+    default="unverified",
+    show_default=True,
+    help="unverified informs but never encourages; keep: as the export says.",
+)
+@click.option("--similarity", help="Similarity preset of FILE, if it is made now.")
+def import_(file: Path, source: Path, trust: str, similarity: str | None) -> None:
+    """Take an export (.jsonl) or a pool of the reference implementation (.yaml) into FILE.
+
+    FILE is made if it is not there. All episodes are taken in, or none.
+
+    Example: rlem memory import shop.rlem pool.yaml --trust verified --similarity webshop
+    """
+    from rlem.api.memory import open as open_memory
+
+    with open_memory(file, similarity=similarity) as opened, _bar("importing") as progress:
+        if source.suffix in (".yaml", ".yml"):
+            pool = opened.import_pool(source, trust="verified" if trust == "verified" else "unverified")
+            added, there, skipped = len(pool.episodes), 0, pool.skipped
+        else:
+            chosen = {"verified": "verified", "keep": "keep"}.get(trust, "unverified")
+            added, there = opened.import_(source, trust=chosen, progress=progress)  # type: ignore[arg-type]
+            skipped = ()
+        size = len(opened)
+    click.echo(f"{file}: {added} episodes taken in, {there} were there already; {size} experiences")
+    for line in skipped:
+        click.echo(f"left out: {line}", err=True)
+    if trust == "unverified":
+        click.echo("taken in as unverified: they inform but never encourage (--trust changes that)", err=True)
+
+
+@contextmanager
+def _open(file: Path, *, write: bool = False) -> Iterator[ExperienceMemory]:
+    from rlem.memory.sqlite import SQLiteStore
+
+    if not file.exists():
+        raise DataError(f"there is no memory file {file}")
+    opened = ExperienceMemory(SQLiteStore(file, read_only=not write))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Report]:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,149 @@
+"""Options that several commands share, and their way into a run's config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rlem.core.errors import UsageError
+from rlem.llm.base import LanguageModel
+from rlem.runner.records import RunConfig
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def environment_options(function: Function) -> Function:
+    """What is played: data folder, goals, products of the bundled shop."""
+    for option in reversed(
+        [
+            click.option("--data", type=click.Path(path_type=Path), help="Folder with the original's data."),
+            click.option("--goals", type=click.Choice(["synthetic", "human"]), help="Goals of --data."),
+            click.option("--products", type=int, help="Products of the bundled shop (1000)."),
+            click.option("--max-steps", type=click.IntRange(1), help="Step limit (the environment's own)."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def model_options(function: Function) -> Function:
+    """Which model answers, and what it may cost."""
+    for option in reversed(
+        [
+            click.option(
+                "--model",
+                default="embedded",
+                show_default=True,
+                help="embedded (a program that reads the prompt, not an LLM), openai:NAME, recorded:FILE "
+                "or human.",
+            ),
+            click.option("--base-url", help="Address of an OpenAI-compatible endpoint."),
+            click.option(
+                "--record", type=click.Path(path_type=Path), help="Record all answers to this file."
+            ),
+            click.option("--prices", type=click.Path(path_type=Path), help="File with prices per model."),
+            click.option("--max-cost-usd", type=float, help="Stop cleanly before spending more."),
+            click.option("--max-total-tokens", type=int, help="Stop cleanly before using more tokens."),
+            click.option("--requests-per-minute", type=float, help="Rate limit."),
+            click.option("--deadline", type=float, default=120.0, show_default=True, help="Seconds a call."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def agent_options(function: Function) -> Function:
+    """How the agent asks."""
+    for option in reversed(
+        [
+            click.option("-k", "--exemplars", "k", type=click.IntRange(1), help="Exemplars a prompt (2)."),
+            click.option("--temperature", type=float, help="Of the model (0.1)."),
+            click.option("--max-tokens", type=click.IntRange(1), help="Length of an answer (200)."),
+            click.option("--max-input-tokens", type=click.IntRange(1), help="Prompt budget (3700)."),
+            click.option(
+                "--advice", type=click.Choice(["recorded", "reference"]), help="See docs/advice.md."
+            ),
+            click.option("--no-discouraged", is_flag=True, help="Show no discouraged actions."),
+            click.option("--explore", is_flag=True, help="Name untried actions at every exemplar."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def take(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Takes the named options out; those that were given (not None, not False) are returned."""
+    found = {name: options.pop(name) for name in names}
+    return {name: value for name, value in found.items() if value is not None and value is not False}
+
+
+def environment_config(options: dict[str, Any]) -> dict[str, Any]:
+    """Environment options as a run's config keeps them."""
+    given = take(options, "data", "goals", "products")
+    if "products" in given:
+        given["n_products"] = given.pop("products")
+    if "data" in given:
+        given["data"] = str(given["data"])
+    return given
+
+
+def agent_config(options: dict[str, Any]) -> dict[str, Any]:
+    """Agent options as a run's config keeps them."""
+    given = take(options, "k", "temperature", "max_tokens", "max_input_tokens", "advice", "explore")
+    if options.pop("no_discouraged"):
+        given["discouraged"] = False
+    return given
+
+
+def open_model(options: dict[str, Any], config: dict[str, Any]) -> LanguageModel:
+    """Makes the model that the options name; notes in ``config`` what a run should remember of it."""
+    from rlem.llm.budget import Budget
+    from rlem.llm.policy import RateLimiter, RetryPolicy
+    from rlem.llm.prices import PriceBook
+    from rlem.llm.registry import make_model
+
+    spec, base_url = options.pop("model"), options.pop("base_url")
+    config["model"] = spec
+    config["model_options"] = {"base_url": base_url} if base_url else {}
+    given = take(options, "record", "prices", "max_cost_usd", "max_total_tokens", "requests_per_minute")
+    deadline = options.pop("deadline")
+    if not deadline > 0:
+        raise UsageError(f"--deadline {deadline} is not possible: give a number of seconds above 0")
+    limits = "max_cost_usd" in given or "max_total_tokens" in given
+    return make_model(
+        spec,
+        base_url=base_url,
+        api_key=os.environ.get("OPENAI_API_KEY"),
+        policy=RetryPolicy(deadline_s=deadline),
+        limiter=RateLimiter(requests_per_minute=given.get("requests_per_minute")),
+        budget=Budget(max_tokens=given.get("max_total_tokens"), max_cost_usd=given.get("max_cost_usd"))
+        if limits
+        else None,
+        prices=PriceBook.from_file(given["prices"]) if "prices" in given else None,
+        record_to=given.get("record"),
+    )
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds as a count ("3" is 0, 1, 2) or a list ("0,7").
+
+    >>> parse_seeds("3"), parse_seeds("0,7")
+    ([0, 1, 2], [0, 7])
+    """
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise UsageError(f"--seeds {text!r}: give a count (3) or a list (0,7)") from error
+    seeds = list(range(numbers[0])) if "," not in text and len(numbers) == 1 else numbers
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise UsageError(f"--seeds {text!r}: give a count of at least 1 (3) or different seeds (0,7)")
+    return seeds
+
+
+def make_config(**values: Any) -> RunConfig:
+    """The config of these values; those that are None keep their default."""
+    return RunConfig(**{name: value for name, value in values.items() if value is not None})

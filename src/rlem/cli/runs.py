@@ -1,0 +1,217 @@
+"""``rlem train``, ``rlem eval``, ``rlem report``."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from rlem.cli.options import (
+    agent_config,
+    agent_options,
+    environment_config,
+    environment_options,
+    make_config,
+    model_options,
+    open_model,
+    parse_seeds,
+    take,
+)
+from rlem.core.errors import DataError, UsageError
+from rlem.llm.base import LanguageModel
+from rlem.runner.records import RunConfig
+from rlem.runner.setup import AGENTS
+
+
+@click.command()
+@click.argument("environment")
+@click.option("--train", "train_tasks", default="S0", show_default=True, help="Training set, or range A:B.")
+@click.option("--test", "test_tasks", default="test", show_default=True, help="Held-out set, or range A:B.")
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--seeds", default="3", show_default=True, help="A count, or a list as 0,7.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
+@click.option(
+    "--initial", type=click.Path(path_type=Path), help="Initial experiences: a .yaml pool or an export."
+)
+@environment_options
+@model_options
+@agent_options
+@click.option("-n", "n", type=click.IntRange(1), help="n-step Q-learning (left out: Monte-Carlo returns).")
+@click.option("--discount", type=float, help="Gamma (1).")
+@click.option("--trace-decay", type=float, help="TD(lambda) in place of -n.")
+@click.option("--double", is_flag=True, help="Double Q-learning.")
+@click.option("--similarity", help="Similarity preset (the environment's own).")
+@click.option("--task-weight", type=float, help="Weight of the task's similarity (0.5).")
+@click.option("--max-experiences", type=click.IntRange(1), help="Capacity of the memory (unbounded).")
+@click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
+@click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
+@click.option("--control/--no-control", default=True, help="Also test without memory, as the control.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Episodes learned at once."
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Threads (1; 8 for endpoints). Never changes results."
+)
+def train(environment: str, **options: Any) -> None:
+    """Train on tasks of ENVIRONMENT; test with and without memory before training and after every epoch.
+
+    Leaves a run folder with report.html, learning_curve.png, summary.json, all episodes and the memory
+    file. Killed or stopped, the same command goes on where it was.
+
+    \b
+    Examples:
+      rlem train webshop
+      rlem train webshop --data DIR --seeds 5
+      rlem train webshop --model openai:NAME --base-url http://127.0.0.1:8000/v1
+    """
+    out, workers = options.pop("out"), options.pop("workers")
+    memory = take(
+        options, "n", "discount", "trace_decay", "double", "similarity", "task_weight", "max_experiences",
+        "max_actions",
+    )  # fmt: skip
+    values = _common(environment, options)
+    initial = options.pop("initial")
+    if initial is not None and not initial.is_file():
+        raise DataError(f"--initial {initial}: there is no such file")
+    model = open_model(options, values)
+    config = make_config(
+        **values,
+        memory_options=memory,
+        epochs=options["epochs"],
+        train_tasks=options["train_tasks"],
+        batch_size=options["batch_size"],
+        skip_solved=options["skip_solved"],
+        control=options["control"],
+        initial_memory=str(initial) if initial else "",
+    )
+    _execute(config, out, model, workers)
+
+
+@click.command(name="eval")
+@click.argument("environment")
+@click.option(
+    "--memory", "memory_file", type=click.Path(path_type=Path), help="Memory file; it is not changed."
+)
+@click.option("--agent", type=click.Choice(AGENTS), default="rememberer", show_default=True)
+@click.option("--test", "test_tasks", default="test", show_default=True, help="Task set, or range A:B.")
+@click.option("--seeds", default="1", show_default=True, help="A count, or a list as 0,7.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
+@click.option("--initial", type=click.Path(path_type=Path), help="Exemplars of the agent 'static'.")
+@environment_options
+@model_options
+@agent_options
+@click.option("--control/--no-control", default=True, help="Also test without memory, as the control.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Threads (1; 8 for endpoints). Never changes results."
+)
+def evaluate(environment: str, **options: Any) -> None:
+    """Test an agent on tasks of ENVIRONMENT; the memory is frozen.
+
+    \b
+    Examples:
+      rlem eval webshop --memory runs/webshop-1234/memory-0.rlem
+      rlem eval webshop --agent random --test 0:50
+    """
+    out, workers, memory_file = options.pop("out"), options.pop("workers"), options.pop("memory_file")
+    agent, initial = options.pop("agent"), options.pop("initial")
+    if agent == "rememberer" and memory_file is None:
+        raise UsageError("rlem eval needs --memory FILE, or another --agent")
+    if memory_file is not None and not memory_file.is_file():
+        raise DataError(f"--memory {memory_file}: there is no such file")
+    values = _common(environment, options)
+    needs_model = agent in ("rememberer", "llm-only", "static")
+    model = open_model(options, values) if needs_model else None
+    if not needs_model:
+        values["model"] = agent
+    config = make_config(
+        **values,
+        agent=agent,
+        epochs=0,
+        control=options["control"],
+        initial_memory=str(initial) if initial else "",
+        memory_options={"file": _digest(memory_file)} if memory_file else {},
+    )
+    _execute(config, out, model, workers, memory_file)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Make report.html, learning_curve.png and summary.json of a run folder anew; print the table.
+
+    Works on a run that is still going, too. Example: rlem report runs/webshop-1a2b3c4d
+    """
+    _report(run, Console())
+
+
+def _common(environment: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What training and evaluation share of a config."""
+    from rlem.runner.setup import make_environment
+
+    values: dict[str, Any] = {
+        "environment": environment,
+        "environment_options": environment_config(options),
+        "agent_options": agent_config(options),
+        "seeds": parse_seeds(options.pop("seeds")),
+        "test_tasks": options.pop("test_tasks"),
+    }
+    limit = options.pop("max_steps")
+    values["max_steps"] = limit or make_environment(make_config(**values)).max_steps
+    return values
+
+
+def _execute(
+    config: RunConfig,
+    out: Path | None,
+    model: LanguageModel | None,
+    workers: int | None,
+    memory_file: Path | None = None,
+) -> None:
+    from rlem.cli.progress import LiveObserver
+    from rlem.runner.folder import RunFolder
+    from rlem.runner.setup import default_folder, make_environment, make_run
+
+    console = Console(stderr=True)
+    folder = RunFolder(out or default_folder(config), shlex.join(["rlem", *sys.argv[1:]]))
+    threads = workers or (8 if config.model.startswith("openai:") else 1)
+    environment = make_environment(config)
+    tasks = (
+        len(environment.tasks(config.train_tasks)) if config.epochs else 0,
+        len(environment.tasks(config.test_tasks)),
+    )
+    environment.close()
+    if model is not None and config.model == "embedded":
+        console.print(
+            "model: the embedded reader, a program that reads the prompt; it is not an LLM", style="dim"
+        )
+    console.print(f"run folder: {folder.path}", style="dim", highlight=False)
+    try:
+        with LiveObserver(config, tasks, console) as observer:
+            make_run(
+                config, folder, model, workers=threads, observer=observer, memory_file=memory_file
+            ).execute()
+    finally:
+        if model is not None:
+            model.close()
+    _report(folder.path, Console())
+
+
+def _report(folder: Path, console: Console) -> None:
+    from rlem.reports import print_summary, write_report
+
+    paths = write_report(folder)
+    console.print()
+    print_summary(paths.summary, console)
+    console.print()
+    for path in (paths.report_html, paths.learning_curve_png, paths.summary_json):
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _digest(path: Path) -> str:
+    """A memory file by its content: evaluating another one is another run."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
