@@ -154,6 +154,17 @@ def test_an_empty_file_becomes_a_memory_unless_it_is_only_read(tmp_path: Path) -
     memory.close()
 
 
+def test_every_commit_is_on_the_disk(path: Path) -> None:
+    """WAL with synchronous=FULL (2), deleted content overwritten: what durability and forget rest on."""
+    store = SQLiteStore(path)
+    settings = {
+        name: store._execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+    }
+    assert settings == {"journal_mode": "wal", "synchronous": 2}
+    assert store._execute("PRAGMA secure_delete").fetchone()[0] == 1
+    store.close()
+
+
 # -- a file that may not be written ------------------------------------------------------------------
 
 CHILD = """

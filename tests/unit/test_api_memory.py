@@ -313,6 +313,8 @@ def test_a_read_only_memory_advises_and_refuses_to_record(tmp_path: Path) -> Non
         episode.record("click[buy]", 1.0)
         with pytest.raises(MemoryReadOnlyError):
             episode.end()
+        with pytest.raises(ClosedError):  # a failed commit is not kept for a second try
+            episode.end()
 
 
 def test_explain_and_forget(memory: rlem.Memory) -> None:

@@ -264,6 +264,15 @@ def test_a_table_of_double_q_does_not_value_what_only_the_other_one_saw() -> Non
     assert q_values_of(memory, "o0") == (-4.0, 1)
 
 
+def test_a_new_action_of_double_q_is_new_in_its_own_table_only() -> None:
+    """In a loop the other table has nothing of the situation yet: V is that of the most similar one."""
+    seed = next(s for s in range(9999) if [derive_seed(s, e, 0) & 1 for e in ("e1", "e2", "e3")] == [0, 1, 0])
+    items = [episode(name, [("far", "go", 5.0)], task=CHAIN) for name in ("e1", "e2")]
+    memory = taught(config(n=1, double=True, seed=seed), items)
+    memory.record(episode("e3", [("o0", "a1", -1.0), ("o0", "other", 0.0)], task=CHAIN))
+    assert q_values_of(memory, "o0") == (4.0, 1)
+
+
 def q_values_of(memory: ExperienceMemory, page: str) -> tuple[float, int]:
     """Value and visits of a page's first action."""
     known = memory.get(situation(page, task=CHAIN).key)

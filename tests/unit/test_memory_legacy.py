@@ -143,7 +143,7 @@ TEXT_BOMB = f"a: &t {'x' * 100_000}\nb: [" + ", ".join(["*t"] * 5000) + "]"
 DEEP = "\n".join(
     ["k0: &a0 !!python/tuple [x]", *(f"k{i}: &a{i} !!python/tuple [*a{i - 1}]" for i in range(1, 5000))]
 )
-MERGE = "\n".join(["k0: &a0 {k: 1}", *(f"k{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 16))])
+MERGE = "\n".join(["k0: &a0 {k: 1}", *(f"k{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}" for i in range(1, 4))])
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,18 @@ from rlem.advice import (
     retry_message,
 )
 from rlem.agents.base import Decision, View
-from rlem.core.errors import UsageError
+from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.seeds import derive_seed, generator
 from rlem.core.types import JSON
 from rlem.llm.base import Completion, LanguageModel, Prompt, Usage
 from rlem.memory.experience import Recalled
 from rlem.memory.memory import ExperienceMemory
+
+_CHOICES = {
+    "advice": ("recorded", "reference"),
+    "discourage": ("failing", "failing+worse"),
+    "compat": ("default", "reference"),
+}
 
 RECALL_FACTOR = 8
 """Experiences recalled per exemplar wanted: those that do not fit the token budget are skipped."""
@@ -60,6 +66,11 @@ class PromptOptions:
         for name in ("k", "max_input_tokens", "max_tokens"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is not possible: it must be at least 1")
+        if self.retries < 0:
+            raise UsageError(f"retries={self.retries} is not possible: it must be at least 0")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UnknownNameError(f"value of agent option {name!r}:", getattr(self, name), known)
 
 
 class ExemplarSource(Protocol):
@@ -142,8 +153,10 @@ class PromptedAgent:
                 repairs[kind] = repairs.get(kind, 0) + count
             if parsed.action is not None:
                 break
-            repairs["asked-again"] = repairs.get("asked-again", 0) + (attempt < self._options.retries)
-            prompt = Prompt(system=prompt.system, user=f"{prompt.user}\n\n{retry_message(parsed)}")
+            if attempt < self._options.retries:
+                repairs["asked-again"] = repairs.get("asked-again", 0) + 1
+                again = retry_message(parsed, grammar=self._style.grammar)
+                prompt = Prompt(system=prompt.system, user=f"{prompt.user}\n\n{again}")
         return completion, parsed, usage, repairs
 
 

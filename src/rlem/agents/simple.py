@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
@@ -11,6 +12,7 @@ from rlem.agents.base import Decision, View
 from rlem.core.errors import ModelUnavailableError
 from rlem.core.seeds import generator
 from rlem.core.types import Task
+from rlem.llm.text import printable
 
 
 class RandomAgent:
@@ -55,9 +57,14 @@ class HumanAgent:
     def __init__(self, read: TextIO | None = None, write: TextIO | None = None) -> None:
         self._read = read or sys.stdin
         self._write = write or sys.stderr
+        self._lock = threading.Lock()
 
     def act(self, view: View) -> Decision:
         """One decision, typed in: an action, or the number of a listed one."""
+        with self._lock:  # one question at a time, however many threads play
+            return self._ask(view)
+
+    def _ask(self, view: View) -> Decision:
         actions = view.step.actions
         self._say(f"\nTask: {view.task.instruction}\n\n{view.step.observation.strip()}\n")
         self._say("\n".join(f"  {number:3d}  {action}" for number, action in enumerate(actions, 1)))
@@ -78,5 +85,5 @@ class HumanAgent:
             self._say(f"{text!r} is not available here: type one of the actions above, or its number")
 
     def _say(self, text: str, end: str = "\n") -> None:
-        self._write.write(text + end)
+        self._write.write(printable(text) + end)
         self._write.flush()

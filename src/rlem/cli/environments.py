@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from rlem.cli.main import HelpfulGroup
+from rlem.cli.groups import HelpfulGroup
 from rlem.cli.options import environment_config, environment_options
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
@@ -12,30 +11,17 @@ from typing import Any
 import click
 
 import rlem
+from rlem.cli.environments import env
+from rlem.cli.groups import HelpfulGroup
+from rlem.cli.memory import memory
+from rlem.cli.runs import evaluate, report, train
 from rlem.core.errors import RlemError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 
-
-class HelpfulGroup(click.Group):
-    """A group that proposes the nearest command for an unknown one and lists commands as declared."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], list(self.commands), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(self.commands)
-            raise click.UsageError(
-                f"No such command {args[0]!r}.{hint} Commands: {known}.", ctx=error.ctx
-            ) from error
+# A command without arguments prints its help; click before 8.2 does so without an error.
+_NO_ARGUMENTS: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 @click.group(cls=HelpfulGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,28 +38,27 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
-def _register() -> None:
-    from rlem.cli.environments import env
-    from rlem.cli.memory import memory
-    from rlem.cli.runs import evaluate, report, train
-
-    for command in (train, evaluate, report, memory, env):
-        cli.add_command(command)
-
-
-_register()
+for _command in (train, evaluate, report, memory, env):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status. One line on stderr says what went wrong."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    if debug:  # understood anywhere, for who needs it puts it behind the command that failed
+        given = ["--debug", *(word for word in given if word != "--debug")]
     try:
         result: Any = cli.main(args=given, prog_name="rlem", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, _NO_ARGUMENTS):
+            error.show()
+            return error.exit_code
+        place = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "rlem"
+        click.echo(f"rlem: {' '.join(error.format_message().split())} See: {place} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("rlem: stopped. Run the same command again to go on where it stopped.", err=True)
@@ -83,10 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except RlemError as error:
-        if "--debug" in given:
+        if debug:
             traceback.print_exc()
         click.echo(f"rlem: {error}", err=True)
         return error.exit_status
+    except OSError as error:  # what no floor below has named: a full disk under stdout, a vanished folder
+        if debug:
+            traceback.print_exc()
+        click.echo(f"rlem: {error} (--debug shows where)", err=True)
+        return RlemError.exit_status
     return result if isinstance(result, int) else 0
 
 

@@ -12,7 +12,8 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from rlem.cli.main import HelpfulGroup
+from rlem.cli.groups import HelpfulGroup
+from rlem.cli.options import NearChoice, Number
 from rlem.core.errors import DataError, UsageError
 from rlem.memory.experience import ActionValue, Experience
 from rlem.memory.memory import ExperienceMemory
@@ -38,7 +39,7 @@ def show(file: Path, task: str, limit: int) -> None:
 
     Example: rlem memory show runs/webshop-1a2b3c4d/memory-0.rlem --task kettle
     """
-    with _open(file) as opened:
+    with open_file(file) as opened:
         found = [e for e in opened.experiences() if task.casefold() in e.situation.task.casefold()]
         found.sort(key=lambda e: (-e.samples, e.key))
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -81,10 +82,14 @@ def explain(file: Path, key: str, action: str | None) -> None:
 
     Example: rlem memory explain shop.rlem 3fa9c210 --action 'click[buy now]'
     """
-    with _open(file) as opened:
+    with open_file(file) as opened:
         experience = opened.get(key)
         if experience is None:
-            raise UsageError(f"no experience of {file} has a key that starts with {key!r}, or several have")
+            several = sum(e.key.startswith(key) for e in opened.experiences())
+            raise UsageError(
+                f"{several or 'no'} experiences of {file} have a key that starts with {key!r}: give "
+                + ("more of it" if several else "one that `rlem memory show` prints")
+            )
         actions = [a for a in experience.actions if action in (None, a.action)]
         if not actions:
             known = ", ".join(a.action for a in experience.actions)
@@ -139,7 +144,9 @@ def forget(file: Path, episode: str | None, task: str | None, source: str | None
 
     Example: rlem memory forget shop.rlem --task webshop:512
     """
-    with _open(file, write=True) as opened:
+    if sum(value is not None for value in (episode, task, source)) != 1:
+        raise UsageError("say what to forget by one of --episode, --task and --source")
+    with open_file(file, write=True) as opened:
         count = opened.forget(episode=episode, task=task, source=source)
         click.echo(f"{file}: {count} episodes forgotten; {len(opened)} experiences remain")
 
@@ -148,8 +155,8 @@ def forget(file: Path, episode: str | None, task: str | None, source: str | None
 @FILE
 @click.option("-n", "n", type=click.IntRange(1), help="n-step Q-learning.")
 @click.option("--monte-carlo", is_flag=True, help="Monte-Carlo returns (no bootstrapping).")
-@click.option("--discount", type=float, help="Gamma.")
-@click.option("--trace-decay", type=float, help="TD(lambda).")
+@click.option("--discount", type=Number(0, 1), help="Gamma.")
+@click.option("--trace-decay", type=Number(0, 1), help="TD(lambda).")
 @click.option("--double/--no-double", default=None, help="Double Q-learning.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write a new memory and leave FILE as it is.")
 def rebuild(
@@ -171,7 +178,7 @@ def rebuild(
 
     if sum([n is not None, monte_carlo, trace_decay is not None]) > 1:
         raise UsageError("-n, --monte-carlo and --trace-decay exclude each other: give one of them")
-    with _open(file, write=out is None) as opened:
+    with open_file(file, write=out is None) as opened:
         values = opened.config.values
         if n is not None or monte_carlo or trace_decay is not None:
             values = replace(values, n=n, trace_decay=trace_decay)
@@ -204,7 +211,9 @@ def export_(file: Path, out: Path) -> None:
     """
     from rlem.memory.transfer import export_episodes
 
-    with _open(file) as opened, _bar("exporting") as progress:
+    if out.exists():
+        raise DataError(f"{out} exists already: choose another name")
+    with open_file(file) as opened, _bar("exporting") as progress:
         count = export_episodes(opened, out, progress)
     click.echo(f"{out}: {count} episodes")
 
@@ -214,7 +223,7 @@ def export_(file: Path, out: Path) -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--trust",
-    type=click.Choice(["unverified", "verified", "keep"]),
+    type=NearChoice(["unverified", "verified", "keep"]),
     default="unverified",
     show_default=True,
     help="unverified informs but never encourages; keep: as the export says.",
@@ -229,7 +238,13 @@ def import_(file: Path, source: Path, trust: str, similarity: str | None) -> Non
     """
     from rlem.api.memory import open as open_memory
 
-    with open_memory(file, similarity=similarity) as opened, _bar("importing") as progress:
+    if not source.is_file():
+        raise DataError(f"there is no file {source} to import")
+    with (
+        _new_or_whole(file),
+        open_memory(file, similarity=similarity) as opened,
+        _bar("importing") as progress,
+    ):
         if source.suffix in (".yaml", ".yml"):
             pool = opened.import_pool(source, trust="verified" if trust == "verified" else "unverified")
             added, there, skipped = len(pool.episodes), 0, pool.skipped
@@ -246,7 +261,8 @@ def import_(file: Path, source: Path, trust: str, similarity: str | None) -> Non
 
 
 @contextmanager
-def _open(file: Path, *, write: bool = False) -> Iterator[ExperienceMemory]:
+def open_file(file: Path, *, write: bool = False) -> Iterator[ExperienceMemory]:
+    """A memory file that must be there."""
     from rlem.memory.sqlite import SQLiteStore
 
     if not file.exists():
@@ -259,8 +275,22 @@ def _open(file: Path, *, write: bool = False) -> Iterator[ExperienceMemory]:
 
 
 @contextmanager
+def _new_or_whole(file: Path) -> Iterator[None]:
+    """A memory file that was made for something that then failed does not stay behind."""
+    made = not file.exists()
+    try:
+        yield
+    except BaseException:
+        if made:
+            for end in ("", "-wal", "-shm"):
+                file.with_name(file.name + end).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
 def _bar(what: str) -> Iterator[Report]:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total or None)
 

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from rlem.core.errors import UsageError
-from rlem.llm.base import LanguageModel
+from rlem.llm.base import LanguageModel, Usage
 from rlem.runner.records import RunConfig
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:  # generic from click 8.2 on only
+    _Choice = click.Choice
+
+
+class NearChoice(_Choice):
+    """A choice that proposes the nearest name for an unknown one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            near = difflib.get_close_matches(str(value), list(self.choices), n=1)
+            self.fail(error.message + (f" Did you mean {near[0]!r}?" if near else ""), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number of the range; nan and inf, which no range of click's refuses, are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 def environment_options(function: Function) -> Function:
@@ -21,7 +49,7 @@ def environment_options(function: Function) -> Function:
     for option in reversed(
         [
             click.option("--data", type=click.Path(path_type=Path), help="Folder with the original's data."),
-            click.option("--goals", type=click.Choice(["synthetic", "human"]), help="Goals of --data."),
+            click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data."),
             click.option("--products", type=int, help="Products of the bundled shop (1000)."),
             click.option("--max-steps", type=click.IntRange(1), help="Step limit (the environment's own)."),
         ]
@@ -46,10 +74,18 @@ def model_options(function: Function) -> Function:
                 "--record", type=click.Path(path_type=Path), help="Record all answers to this file."
             ),
             click.option("--prices", type=click.Path(path_type=Path), help="File with prices per model."),
-            click.option("--max-cost-usd", type=float, help="Stop cleanly before spending more."),
-            click.option("--max-total-tokens", type=int, help="Stop cleanly before using more tokens."),
-            click.option("--requests-per-minute", type=float, help="Rate limit."),
-            click.option("--deadline", type=float, default=120.0, show_default=True, help="Seconds a call."),
+            click.option("--max-cost-usd", type=Number(0), help="Stop cleanly before spending more."),
+            click.option(
+                "--max-total-tokens", type=click.IntRange(0), help="Stop cleanly before using more tokens."
+            ),
+            click.option("--requests-per-minute", type=click.IntRange(1), help="Rate limit."),
+            click.option(
+                "--deadline",
+                type=Number(0, min_open=True),
+                default=120.0,
+                show_default=True,
+                help="Seconds a call.",
+            ),
         ]
     ):
         function = option(function)
@@ -61,12 +97,10 @@ def agent_options(function: Function) -> Function:
     for option in reversed(
         [
             click.option("-k", "--exemplars", "k", type=click.IntRange(1), help="Exemplars a prompt (2)."),
-            click.option("--temperature", type=float, help="Of the model (0.1)."),
+            click.option("--temperature", type=Number(0), help="Of the model (0.1)."),
             click.option("--max-tokens", type=click.IntRange(1), help="Length of an answer (200)."),
             click.option("--max-input-tokens", type=click.IntRange(1), help="Prompt budget (3700)."),
-            click.option(
-                "--advice", type=click.Choice(["recorded", "reference"]), help="See docs/advice.md."
-            ),
+            click.option("--advice", type=NearChoice(["recorded", "reference"]), help="See docs/advice.md."),
             click.option("--no-discouraged", is_flag=True, help="Show no discouraged actions."),
             click.option("--explore", is_flag=True, help="Name untried actions at every exemplar."),
         ]
@@ -99,20 +133,22 @@ def agent_config(options: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def open_model(options: dict[str, Any], config: dict[str, Any]) -> LanguageModel:
-    """Makes the model that the options name; notes in ``config`` what a run should remember of it."""
+def model_config(options: dict[str, Any]) -> dict[str, Any]:
+    """What a run's config remembers of the model: not the key, the limits or the pace."""
+    base_url = options["base_url"]
+    return {"model": options["model"], "model_options": {"base_url": base_url} if base_url else {}}
+
+
+def open_model(options: dict[str, Any], run: Path) -> LanguageModel:
+    """Makes the model that the options name. What the run folder has spent already counts for the limits."""
     from rlem.llm.budget import Budget
     from rlem.llm.policy import RateLimiter, RetryPolicy
     from rlem.llm.prices import PriceBook
     from rlem.llm.registry import make_model
 
     spec, base_url = options.pop("model"), options.pop("base_url")
-    config["model"] = spec
-    config["model_options"] = {"base_url": base_url} if base_url else {}
     given = take(options, "record", "prices", "max_cost_usd", "max_total_tokens", "requests_per_minute")
     deadline = options.pop("deadline")
-    if not deadline > 0:
-        raise UsageError(f"--deadline {deadline} is not possible: give a number of seconds above 0")
     limits = "max_cost_usd" in given or "max_total_tokens" in given
     return make_model(
         spec,
@@ -120,12 +156,27 @@ def open_model(options: dict[str, Any], config: dict[str, Any]) -> LanguageModel
         api_key=os.environ.get("OPENAI_API_KEY"),
         policy=RetryPolicy(deadline_s=deadline),
         limiter=RateLimiter(requests_per_minute=given.get("requests_per_minute")),
-        budget=Budget(max_tokens=given.get("max_total_tokens"), max_cost_usd=given.get("max_cost_usd"))
+        budget=Budget(
+            max_tokens=given.get("max_total_tokens"),
+            max_cost_usd=given.get("max_cost_usd"),
+            spent=_spent(run),
+        )
         if limits
         else None,
         prices=PriceBook.from_file(given["prices"]) if "prices" in given else None,
         record_to=given.get("record"),
     )
+
+
+def _spent(run: Path) -> Usage:
+    """Tokens and money of the episodes that a run folder holds; nothing where there is none."""
+    from rlem.reports.reading import EpisodeFile
+
+    spent = Usage()
+    if (run / "episodes.jsonl").is_file():
+        for _, record in EpisodeFile(run / "episodes.jsonl"):
+            spent += Usage(**record.usage.model_dump())
+    return spent
 
 
 def parse_seeds(text: str) -> list[int]:

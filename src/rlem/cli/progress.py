@@ -33,6 +33,7 @@ class LiveObserver:
             TextColumn("{task.fields[facts]}"),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         self._bar = self._progress.add_task("starting", total=self._total, left="", facts="")
         self._label = ""
@@ -86,8 +87,9 @@ class LiveObserver:
     def _finish_phase(self) -> None:
         if self._label and self._count:
             self._console.print(
-                f"{self._label:<40} {self._count:4d} tasks   success {self._successes / self._count:6.1%}"
-                f"   reward {self._rewards / self._count:.3f}",
+                f"{self._label:<38} {self._count:4d} tasks  success {self._successes / self._count:6.1%}"
+                f"  reward {self._rewards / self._count:.3f}",
                 highlight=False,
+                soft_wrap=True,
             )
         self._label = ""

@@ -11,21 +11,25 @@ from typing import Any
 import click
 from rich.console import Console
 
+from rlem.cli.memory import open_file
 from rlem.cli.options import (
+    NearChoice,
+    Number,
     agent_config,
     agent_options,
     environment_config,
     environment_options,
     make_config,
+    model_config,
     model_options,
     open_model,
     parse_seeds,
     take,
 )
-from rlem.core.errors import DataError, UsageError
+from rlem.core.errors import BudgetExceededError, DataError, UsageError
 from rlem.llm.base import LanguageModel
 from rlem.runner.records import RunConfig
-from rlem.runner.setup import AGENTS
+from rlem.runner.setup import AGENTS, default_folder
 
 
 @click.command()
@@ -42,11 +46,11 @@ from rlem.runner.setup import AGENTS
 @model_options
 @agent_options
 @click.option("-n", "n", type=click.IntRange(1), help="n-step Q-learning (left out: Monte-Carlo returns).")
-@click.option("--discount", type=float, help="Gamma (1).")
-@click.option("--trace-decay", type=float, help="TD(lambda) in place of -n.")
+@click.option("--discount", type=Number(0, 1), help="Gamma (1).")
+@click.option("--trace-decay", type=Number(0, 1), help="TD(lambda) in place of -n.")
 @click.option("--double", is_flag=True, help="Double Q-learning.")
 @click.option("--similarity", help="Similarity preset (the environment's own).")
-@click.option("--task-weight", type=float, help="Weight of the task's similarity (0.5).")
+@click.option("--task-weight", type=Number(0, 1), help="Weight of the task's similarity (0.5).")
 @click.option("--max-experiences", type=click.IntRange(1), help="Capacity of the memory (unbounded).")
 @click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
 @click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
@@ -78,9 +82,9 @@ def train(environment: str, **options: Any) -> None:
     initial = options.pop("initial")
     if initial is not None and not initial.is_file():
         raise DataError(f"--initial {initial}: there is no such file")
-    model = open_model(options, values)
     config = make_config(
         **values,
+        **model_config(options),
         memory_options=memory,
         epochs=options["epochs"],
         train_tasks=options["train_tasks"],
@@ -89,7 +93,8 @@ def train(environment: str, **options: Any) -> None:
         control=options["control"],
         initial_memory=str(initial) if initial else "",
     )
-    _execute(config, out, model, workers)
+    folder = out or default_folder(config)
+    _execute(config, folder, open_model(options, folder), workers)
 
 
 @click.command(name="eval")
@@ -97,7 +102,7 @@ def train(environment: str, **options: Any) -> None:
 @click.option(
     "--memory", "memory_file", type=click.Path(path_type=Path), help="Memory file; it is not changed."
 )
-@click.option("--agent", type=click.Choice(AGENTS), default="rememberer", show_default=True)
+@click.option("--agent", type=NearChoice(AGENTS), default="rememberer", show_default=True)
 @click.option("--test", "test_tasks", default="test", show_default=True, help="Task set, or range A:B.")
 @click.option("--seeds", default="1", show_default=True, help="A count, or a list as 0,7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
@@ -123,11 +128,12 @@ def evaluate(environment: str, **options: Any) -> None:
         raise UsageError("rlem eval needs --memory FILE, or another --agent")
     if memory_file is not None and not memory_file.is_file():
         raise DataError(f"--memory {memory_file}: there is no such file")
+    if memory_file is not None:
+        with open_file(memory_file):  # one that is no memory is refused before the run folder is made
+            pass
     values = _common(environment, options)
     needs_model = agent in ("rememberer", "llm-only", "static")
-    model = open_model(options, values) if needs_model else None
-    if not needs_model:
-        values["model"] = agent
+    values |= model_config(options) if needs_model else {"model": agent}
     config = make_config(
         **values,
         agent=agent,
@@ -136,7 +142,9 @@ def evaluate(environment: str, **options: Any) -> None:
         initial_memory=str(initial) if initial else "",
         memory_options={"file": _digest(memory_file)} if memory_file else {},
     )
-    _execute(config, out, model, workers, memory_file)
+    folder = out or default_folder(config)
+    model = open_model(options, folder) if needs_model else None
+    _execute(config, folder, model, workers, memory_file)
 
 
 @click.command()
@@ -167,23 +175,26 @@ def _common(environment: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def _execute(
     config: RunConfig,
-    out: Path | None,
+    path: Path,
     model: LanguageModel | None,
     workers: int | None,
     memory_file: Path | None = None,
 ) -> None:
     from rlem.cli.progress import LiveObserver
     from rlem.runner.folder import RunFolder
-    from rlem.runner.setup import default_folder, make_environment, make_run
+    from rlem.runner.setup import make_agent, make_environment, make_run, memory_config
 
     console = Console(stderr=True)
-    folder = RunFolder(out or default_folder(config), shlex.join(["rlem", *sys.argv[1:]]))
+    folder = RunFolder(path, shlex.join(["rlem", *sys.argv[1:]]))
     threads = workers or (8 if config.model.startswith("openai:") else 1)
     environment = make_environment(config)
     tasks = (
         len(environment.tasks(config.train_tasks)) if config.epochs else 0,
         len(environment.tasks(config.test_tasks)),
     )
+    # Before the folder is made: a mistyped option must not leave a folder that then holds "another run".
+    memory_config(config)
+    make_agent(config, environment, model, None)
     environment.close()
     if model is not None and config.model == "embedded":
         console.print(
@@ -195,6 +206,11 @@ def _execute(
             make_run(
                 config, folder, model, workers=threads, observer=observer, memory_file=memory_file
             ).execute()
+    except BudgetExceededError as error:
+        raise BudgetExceededError(
+            f"{error}. The limits are --max-total-tokens and --max-cost-usd: run the same command with a "
+            "higher one to go on; finished episodes are kept"
+        ) from error
     finally:
         if model is not None:
             model.close()

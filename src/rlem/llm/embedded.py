@@ -202,10 +202,10 @@ class _Page:
 def _score(choices: list[_Choice], reading: Reading, rng: random.Random, noise: float) -> None:
     """Fills in the scores: prior, evidence of the examples by role, and chance.
 
-    Chance tries one sort of thing after the other: a role loses by how often it is among the last actions.
+    What was done among the last actions did not end the task: its sort loses weight and chance by how often.
     """
     new_page = _Page(reading.new)
-    past = [_advised_role(line, new_page, reading) for line in reading.new.history]
+    past = [_sort(_advised_role(line, new_page, reading)) for line in reading.new.history]
     evidence: list[tuple[_Role, float, float]] = []
     curious: list[_Role] = []
     for rank, example in enumerate(reading.examples):
@@ -224,11 +224,11 @@ def _score(choices: list[_Choice], reading: Reading, rng: random.Random, noise: 
             support += strength
         confidence = support / (support + _SUPPORT)
         value = total / support if support else 0.0
+        often = past.count(sort) if (sort := _sort(choice.role)) else 0
         if choice.role not in chance:
-            often = sum(_match(choice.role, role) > 0.9 for role in past)
-            chance[choice.role] = noise * rng.random() / (1 + often)
-        luck = chance[choice.role] + (_FINE_NOISE * rng.random() if noise else 0.0)
-        choice.score = (1.0 - confidence) * choice.prior + confidence * value + luck
+            chance[choice.role] = noise * rng.random()
+        luck = (chance[choice.role] + (_FINE_NOISE * rng.random() if noise else 0.0)) / (1 + often)
+        choice.score = (1.0 - confidence) * choice.prior + confidence * value / (1 + often) + luck
         if choice.prior < 0.0:
             choice.score += choice.prior * confidence  # a repetition stays one, whatever examples say
         if not support and any(_match(choice.role, role) > 0.9 for role in curious):
@@ -246,6 +246,14 @@ def _advised_role(action: str, page: _Page, reading: Reading) -> _Role:
         return _Role("free", "all" if whole else "content")
     name = (argument if bracket and verb == reading.press else action).casefold()
     return page.role(page.elements.get(name) or Element(name, "control"))
+
+
+def _sort(role: _Role) -> str:
+    """What repeats when two actions are of one sort; "" for what may well come several times in a row:
+    an option that is due, an entry not opened yet."""
+    if role.kind == "option":
+        return "" if role.named == 2 and not role.settled else "option"
+    return "" if role.kind == "entry" else f"{role.kind} {role.name}"
 
 
 def _match(ours: _Role, theirs: _Role) -> float:

@@ -47,10 +47,10 @@ class RunFolder:
                 _write(self.config_path, config.model_dump_json(indent=2) + "\n")
             facts = versions() | ({"command": self._command} if self._command else {})
             _write(self.path / "versions.json", json.dumps(facts, indent=2) + "\n")
+            return self._recover()
         except OSError as error:
             reason = error.strerror or error
             raise RunError(f"the run folder {self.path} cannot be written: {reason}") from error
-        return self._recover()
 
     def _check_same(self, config: RunConfig) -> None:
         try:
@@ -76,11 +76,13 @@ class RunFolder:
             if not line.endswith(b"\n"):
                 break
             try:
-                records.append(EpisodeRecord.model_validate_json(line))
-            except ValidationError as error:
+                # Not by pydantic's own JSON reader: that one refuses lone surrogates.
+                records.append(EpisodeRecord.model_validate(json.loads(line)))
+            except ValueError as error:
+                reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
                 raise RunError(
                     f"{self.episodes_path}, line {number} is not an episode record of this version: "
-                    f"{error.errors()[0]['msg']}; choose another folder"
+                    f"{reason}; choose another folder"
                 ) from error
             whole += len(line)
         if whole < len(data):

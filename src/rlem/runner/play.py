@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rlem.agents.base import Agent, Decision, View
-from rlem.core.errors import BudgetExceededError, ModelRejectedError, RlemError
+from rlem.core.errors import BudgetExceededError, EnvironmentFaultError, ModelRejectedError, RlemError
 from rlem.core.seeds import derive_seed
 from rlem.core.types import Episode, Situation, Step, Task, Transition
 from rlem.environments.base import Environment
 from rlem.llm.base import Usage
+from rlem.memory.codec import finite
 from rlem.runner.records import AdviceRecord, Arm, EpisodeRecord, Phase, StepRecord, UsageRecord
 
 MAX_FAILURES = 3
@@ -155,6 +156,8 @@ def _advance(
     else:
         progress.failures = 0
         following = environment.step(decision.action)
+        if finite(following.reward) is None:
+            raise EnvironmentFaultError(f"{environment.name} gave the reward {following.reward!r}: no number")
         progress.history.append(decision.action)
         progress.reasons.append(decision.reason)
         progress.last = following.reward

@@ -111,10 +111,10 @@ class RunConfig(Record):
     model_options: dict[str, Any] = Field(default_factory=dict)
     train_tasks: str = "S0"
     test_tasks: str = "test"
-    epochs: int = 3
-    seeds: list[int] = Field(default_factory=lambda: [0])
-    max_steps: int = 15
-    batch_size: int = 1
+    epochs: int = Field(default=3, ge=0)
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    max_steps: int = Field(default=15, ge=1)
+    batch_size: int = Field(default=1, ge=1)
     skip_solved: bool = True
     control: bool = True
     initial_memory: str = ""

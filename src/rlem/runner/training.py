@@ -132,8 +132,10 @@ class Run:
         for start in range(0, len(jobs), self.config.batch_size):
             end = start + self.config.batch_size
             self._play(jobs[start:end], agent, len(memory))
-            # What is held may be played again by a later start: then with the memory as it was this time.
-            if not self._held:
+            # A broken end of a batch is held, and a later start plays it again: with the memory as it was.
+            # So such a batch is learned with the next one, on resuming too.
+            last = self._done.get(jobs[:end][-1].place)
+            if last is not None and last.status != "broken":
                 self._learn(jobs[:end], memory)
         self._release()
         self._learn(jobs, memory)
