@@ -19,7 +19,6 @@ from rlem.testing.openai_server import OpenAIServer
 
 KEY = {"OPENAI_API_KEY": "x"}
 MADE = ("config.json", "episodes.jsonl", "memory-0.rlem", "report.html", "learning_curve.png", "summary.json")
-TABLE = "rememberer"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def test_progress_goes_to_stderr_and_the_table_to_stdout(run: tuple[Path, str, s
     phases = [line for line in err.splitlines() if line.startswith("seed 0")]
     assert len(phases) == 5
     assert all("success" in line and "reward" in line and len(line) <= 80 for line in phases)
-    assert TABLE in out
+    assert "rememberer" in out
     assert "seed 0" not in out
     assert f"{folder.name}/report.html" in out
     assert "" not in err.splitlines()
@@ -124,7 +123,9 @@ def test_data_of_the_original_is_played(golden: Callable[[str], Path], tmp_path:
         "--seeds", "1", "--out", "run", cwd=tmp_path,
     )  # fmt: skip
     assert len(episodes(tmp_path / "run")) == 5
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["environment_options"]["data"] == str(data)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["environment_options"]["data"] == str(
+        data
+    )
 
 
 # -- stopped and resumed -----------------------------------------------------------------------------
@@ -162,13 +163,10 @@ def test_a_torn_last_line_is_played_again(run: tuple[Path, str, str], tmp_path: 
     assert (folder / "episodes.jsonl").read_bytes() == data
 
 
-@pytest.mark.parametrize("workers", ["1", "3"])
-def test_ctrl_c_says_one_line_and_the_run_can_go_on(
-    run: tuple[Path, str, str], tmp_path: Path, workers: str
-) -> None:
-    """Exit status 130, how to go on, no traceback; going on (with any number of threads) ends as the whole."""
+def test_ctrl_c_says_one_line_and_the_run_can_go_on(run: tuple[Path, str, str], tmp_path: Path) -> None:
+    """Exit status 130, how to go on, no traceback; going on, here with threads, ends as the whole run did."""
     whole, _, _ = run
-    command = ("train", "webshop", *SMALL, "--out", "run", "--workers", workers)
+    command = ("train", "webshop", *SMALL, "--out", "run", "--workers", "3")
     path = tmp_path / "run" / "episodes.jsonl"
     process = start(*command, cwd=tmp_path, ctrl_c=True)
     wait_for_lines(path, 3, process)
@@ -213,7 +211,7 @@ def test_an_endpoint_trains_end_to_end_and_its_recording_replays(tmp_path: Path)
 
 def test_a_refused_key_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     """A key that dies in the middle: exit 3, the episodes so far stay, and a good key goes on from there."""
-    with OpenAIServer(reader_answer, ["ok"] * 30) as server:
+    with OpenAIServer(reader_answer, ["ok"] * 8) as server:
         command = (
             "train", "corridor", *TINY, "--model", "openai:test", "--base-url", server.base_url,
             "--workers", "1", "--out", "run",
@@ -247,18 +245,15 @@ def test_an_endpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monke
     assert "same command again" in message
     assert episodes(tmp_path / "run") == []
     real = openai_server._Server
-    monkeypatch.setattr(
-        openai_server, "_Server", lambda address, handler: real((address[0], port), handler)
-    )
+    monkeypatch.setattr(openai_server, "_Server", lambda address, handler: real((address[0], port), handler))
     with OpenAIServer(reader_answer):
         well(*command, cwd=tmp_path, env=KEY)
     assert [e["status"] for e in episodes(tmp_path / "run")].count("broken") == 0
 
 
-@pytest.mark.parametrize("answer", ["I am a teapot.", ""])
-def test_a_model_that_talks_nonsense_for_ever(tmp_path: Path, answer: str) -> None:
+def test_a_model_that_talks_nonsense_for_ever(tmp_path: Path) -> None:
     """It is no reason to play all tasks: the run stops after some and says what the model did."""
-    with OpenAIServer(lambda messages: answer) as server:
+    with OpenAIServer(lambda messages: "I am a teapot.") as server:
         done = rlem(
             "train", "corridor", *TINY, "--model", "openai:test", "--base-url", server.base_url,
             "--out", "run", cwd=tmp_path, env=KEY,

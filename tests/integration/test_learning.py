@@ -1,8 +1,5 @@
 """Does memory help? The claim of the whole project, with its control, on the bundled shop."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 from tests.support.stage import execute, records_of
 
@@ -11,8 +8,6 @@ from rlem.runner.records import EpisodeRecord, RunConfig
 SEEDS = [0, 1]
 TASKS = 40
 MEAN_GAIN = 0.05
-
-Table = Callable[[int, str, int], dict[str, bool]]
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,10 @@ RIGHT = "Encouraged:\ngo right -> 0.5 it is far"
 NONSENSE = "I would rather not say."
 
 
-def asking(answers: Sequence[str | ModelError], **options: int) -> tuple[PromptedAgent, ScriptedModel]:
+def asking(answers: Sequence[str | ModelError], *, retries: int = 1) -> tuple[PromptedAgent, ScriptedModel]:
     """An agent without memory over a model that gives these answers."""
     model = ScriptedModel(answers)
-    return llm_only(model, "generic", PromptOptions(**options)), model
+    return llm_only(model, "generic", PromptOptions(retries=retries)), model
 
 
 def test_an_episode_that_the_environment_ends_is_terminated() -> None:

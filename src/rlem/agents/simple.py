@@ -27,7 +27,7 @@ class RandomAgent:
             return Decision(action=None, failure="no-action: nothing is available here")
         action = rng.choice(view.step.actions)
         if is_template(action):
-            words = view.task.instruction.split() or ["anything"]
+            words = [w for w in view.task.instruction.split() if fill_template(action, w)] or ["anything"]
             count = rng.randint(1, min(6, len(words)))
             action = fill_template(action, " ".join(rng.sample(words, count))) or action
         return Decision(action=action)

@@ -58,11 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error.show()
             return error.exit_code
         place = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "rlem"
-        click.echo(f"rlem: {' '.join(error.format_message().split())} See: {place} --help", err=True)
+        click.echo(f"rlem: {_one_line(error.format_message())} See: {place} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("rlem: stopped. Run the same command again to go on where it stopped.", err=True)
         return INTERRUPTED
+    except SystemExit:  # rich's answer to a reader of our output that has gone
+        return 0
     except BrokenPipeError:
         # The reader of our output has gone (as in "| head"); nothing is wrong on this side.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RlemError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"rlem: {error}", err=True)
+        click.echo(f"rlem: {_one_line(str(error))}", err=True)
         return error.exit_status
     except OSError as error:  # what no floor below has named: a full disk under stdout, a vanished folder
         if debug:
@@ -78,6 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"rlem: {error} (--debug shows where)", err=True)
         return RlemError.exit_status
     return result if isinstance(result, int) else 0
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def run() -> None:

@@ -96,7 +96,15 @@ def agent_options(function: Function) -> Function:
     """How the agent asks."""
     for option in reversed(
         [
-            click.option("-k", "--exemplars", "k", type=click.IntRange(1), help="Exemplars a prompt (2)."),
+            click.option(
+                "-k",
+                "--exemplars",
+                "k",
+                type=click.IntRange(1),
+                default=3,
+                show_default=True,
+                help="Exemplars a prompt. The paper's are 2.",
+            ),
             click.option("--temperature", type=Number(0), help="Of the model (0.1)."),
             click.option("--max-tokens", type=click.IntRange(1), help="Length of an answer (200)."),
             click.option("--max-input-tokens", type=click.IntRange(1), help="Prompt budget (3700)."),

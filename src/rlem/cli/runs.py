@@ -26,7 +26,7 @@ from rlem.cli.options import (
     parse_seeds,
     take,
 )
-from rlem.core.errors import BudgetExceededError, DataError, UsageError
+from rlem.core.errors import BudgetExceededError, DataError, RunError, UsageError
 from rlem.llm.base import LanguageModel
 from rlem.runner.records import RunConfig
 from rlem.runner.setup import AGENTS, default_folder
@@ -46,10 +46,12 @@ from rlem.runner.setup import AGENTS, default_folder
 @model_options
 @agent_options
 @click.option("-n", "n", type=click.IntRange(1), help="n-step Q-learning (left out: Monte-Carlo returns).")
-@click.option("--discount", type=Number(0, 1), help="Gamma (1).")
+@click.option(
+    "--discount", type=Number(0, 1), default=0.9, show_default=True, help="Gamma. The paper's is 1."
+)
 @click.option("--trace-decay", type=Number(0, 1), help="TD(lambda) in place of -n.")
 @click.option("--double", is_flag=True, help="Double Q-learning.")
-@click.option("--similarity", help="Similarity preset (the environment's own).")
+@click.option("--similarity", help="Similarity preset (webshop-text for the shop; the paper's is webshop).")
 @click.option("--task-weight", type=Number(0, 1), help="Weight of the task's similarity (0.5).")
 @click.option("--max-experiences", type=click.IntRange(1), help="Capacity of the memory (unbounded).")
 @click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
@@ -193,7 +195,8 @@ def _execute(
         len(environment.tasks(config.test_tasks)),
     )
     # Before the folder is made: a mistyped option must not leave a folder that then holds "another run".
-    memory_config(config)
+    if memory_file is None:
+        memory_config(config)
     make_agent(config, environment, model, None)
     environment.close()
     if model is not None and config.model == "embedded":
@@ -220,7 +223,13 @@ def _execute(
 def _report(folder: Path, console: Console) -> None:
     from rlem.reports import print_summary, write_report
 
-    paths = write_report(folder)
+    try:
+        paths = write_report(folder)
+    except OSError as error:
+        raise RunError(
+            f"the report in {folder} could not be written ({error.strerror or error}): mend that, then run "
+            f"`rlem report {folder}`; all episodes are safe"
+        ) from error
     console.print()
     print_summary(paths.summary, console)
     console.print()

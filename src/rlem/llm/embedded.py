@@ -5,7 +5,8 @@ acts on plain lexical evidence: words that an element shares with the task. It k
 now" ends a task it can only learn from examples. With examples it carries over what their encouraged and
 discouraged lines say *by role* ("an option named in the task, not chosen yet"), weighted by their values.
 
-    score(a) = (1 - c) prior(a) + c * v,    v = sum_j w_j q_j / sum_j w_j,    c = sum_j w_j / (sum_j w_j + K)
+    score(a) = (1 - c) prior(a) + c * v / (1 + r) + chance,    v = sum_j w_j q_j / sum_j w_j,    c = sum_j w_j / (sum_j w_j + K)
+    r = how often that sort of action is among the last five
     w_j = match(role of a, role of the advised action) * alike(pages) * rank weight * n_j / (n_j + 1)
 
 The whole algorithm stands in docs/embedded-reader.md.
@@ -25,6 +26,7 @@ _SUPPORT = 0.35  # K: evidence of this weight counts as much as the prior
 _NOISE = 0.06  # roles that no evidence tells apart are decided by seeded chance, up to this much
 _FINE_NOISE = 0.005  # and this much between elements of one role
 _CURIOSITY = 0.08  # for a role that an example lists as untried
+_LOWER_DOWN = 0.6  # what stands lower in a list of results counts so much less, place by place
 _REPEATED = 0.30  # against an action among the last five
 _RANK_WEIGHTS = (1.0, 0.7, 0.5)
 
@@ -149,6 +151,8 @@ class _Page:
         self.due = any(e.group not in self._settled and self.named(e) == 2 for e in options)
         entries = [e for e in self.elements.values() if e.kind == "entry" and not e.marked]
         self._first = entries[0] if entries else None
+        order = [e.name for e in self.elements.values() if e.kind == "entry"]
+        self._place = {name: place for place, name in enumerate(order)}
         self._best = max(entries, key=lambda e: self.shared(e.text), default=None)
         self.controls = frozenset(e.name for e in self.elements.values() if e.kind == "control")
 
@@ -187,7 +191,8 @@ class _Page:
         """Plain lexical evidence for pressing an element, in [0, .5], and what it is."""
         if role.kind == "entry":
             share = self.shared(element.text)
-            return 0.5 * share * (0.4 if role.marked else 1.0), f"shares {share:.0%} of the task's words"
+            worth = 0.5 * share * _LOWER_DOWN ** self._place.get(element.name, 0)
+            return worth * (0.4 if role.marked else 1.0), f"shares {share:.0%} of the task's words"
         if role.kind == "option":
             if role.marked or role.settled:
                 return 0.0, "chosen already" if role.marked else "another one is chosen"
@@ -250,7 +255,7 @@ def _advised_role(action: str, page: _Page, reading: Reading) -> _Role:
 
 def _sort(role: _Role) -> str:
     """What repeats when two actions are of one sort; "" for what may well come several times in a row:
-    an option that is due, an entry not opened yet."""
+    an option that is due, an entry of a list."""
     if role.kind == "option":
         return "" if role.named == 2 and not role.settled else "option"
     return "" if role.kind == "entry" else f"{role.kind} {role.name}"

@@ -25,11 +25,14 @@ from rlem.memory.transfer import import_episodes
 from rlem.runner.folder import RunFolder
 from rlem.runner.records import RunConfig
 from rlem.runner.training import Observer, Run
-from rlem.similarity.config import PRESETS, preset
+from rlem.similarity.config import preset
 from rlem.values import ValueConfig
 
 AGENTS = ("rememberer", "llm-only", "static", "random", "human", "oracle")
 """Agents by name; all but ``rememberer`` have nothing to train."""
+
+SIMILARITIES = {"webshop": "webshop-text", "wikihow": "wikihow"}
+"""Similarity preset of an environment, where the config names none."""
 
 MEMORY_OPTIONS = ("similarity", "task_weight", "embedding_folder", "max_experiences", "max_actions")
 
@@ -53,8 +56,10 @@ def memory_config(config: RunConfig) -> MemoryConfig:
     if unknown:
         known = [*MEMORY_OPTIONS, *(f.name for f in fields(ValueConfig))]
         raise UnknownNameError("memory option", unknown[0], known)
-    name = options.get("similarity") or (config.environment if config.environment in PRESETS else "default")
+    name = options.get("similarity") or SIMILARITIES.get(config.environment, "default")
     arguments = {"task_weight": options["task_weight"]} if "task_weight" in options else {}
+    if "compat" in values:
+        arguments["compat"] = values["compat"]
     return MemoryConfig(
         values=ValueConfig(**values),
         similarity=preset(name, folder=options.get("embedding_folder"), **arguments),

@@ -8,6 +8,7 @@ from rlem.similarity.config import (
     similarity_to_config,
     webshop,
     webshop_paper,
+    webshop_text,
     weighted,
     wikihow,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "similarity_to_config",
     "webshop",
     "webshop_paper",
+    "webshop_text",
     "weighted",
     "wikihow",
 ]

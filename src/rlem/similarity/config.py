@@ -26,7 +26,7 @@ FEATURES: Mapping[str, Callable[..., Feature]] = {
 }
 """What a configuration may name."""
 
-PRESETS = ("default", "webshop", "webshop-paper", "wikihow")
+PRESETS = ("default", "webshop", "webshop-paper", "webshop-text", "wikihow")
 """Names that ``preset`` knows."""
 
 
@@ -62,6 +62,19 @@ def webshop(*, task_weight: float = 0.5, compat: str = "default") -> Similarity:
     return _pair(task_weight, Lexical("task"), PageType(compat=compat))
 
 
+def webshop_text(*, task_weight: float = 0.5) -> Similarity:
+    """Words of the task, type of the page, and with a fifth of the page's weight the page's words.
+
+    Differs: the published page types cannot tell two product pages apart, so what was chosen already does
+    not count; the words of the page do, and break those ties.
+    """
+    if not 0.0 <= task_weight <= 1.0:
+        raise UsageError(f"task_weight is {task_weight!r}; it must be from 0 to 1")
+    page = 1.0 - task_weight
+    terms = ((task_weight, Lexical("task")), (0.8 * page, PageType()), (0.2 * page, Lexical("observation")))
+    return weighted(*((weight, feature) for weight, feature in terms if weight > 0))
+
+
 def webshop_paper(
     folder: str | None = None, *, task_weight: float = 0.5, compat: str = "default"
 ) -> Similarity:
@@ -90,6 +103,8 @@ def preset(
             return default(task_weight=task_weight)
         case "webshop":
             return webshop(task_weight=task_weight, compat=compat)
+        case "webshop-text":
+            return webshop_text(task_weight=task_weight)
         case "webshop-paper":
             return webshop_paper(folder, task_weight=task_weight, compat=compat)
         case "wikihow":
