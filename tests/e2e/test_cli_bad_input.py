@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.command import SMALL, TINY, complaint, rlem, start, well
+from tests.support.command import SMALL, TINY, complaint, inside, rlem, start, well
 
 from rlem.cli.main import main
 
@@ -141,7 +141,7 @@ def test_a_data_folder_with_a_broken_file(
 
 def test_training_and_test_tasks_may_not_overlap(tmp_path: Path) -> None:
     """Both sets are named, and nothing is played."""
-    done = rlem("train", "corridor", "--train", "0:4", "--test", "2:6", "--out", "run", cwd=tmp_path)
+    done = inside("train", "corridor", "--train", "0:4", "--test", "2:6", "--out", "run", cwd=tmp_path)
     message = complaint(done, 1)
     assert "'0:4'" in message
     assert "'2:6'" in message
@@ -150,9 +150,9 @@ def test_training_and_test_tasks_may_not_overlap(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_run(tmp_path: Path) -> None:
     """What differs is said; the other run's files stay as they are."""
-    well(*TRAIN, "--out", "run", cwd=tmp_path)
+    assert inside(*TRAIN, "--out", "run", cwd=tmp_path).returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.json*")}
-    message = complaint(rlem(*TRAIN, "--epochs", "2", "--out", "run", cwd=tmp_path), 1)
+    message = complaint(inside(*TRAIN, "--epochs", "2", "--out", "run", cwd=tmp_path), 1)
     assert "epochs: 1 there, 2 now" in message
     assert "--out" in message
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.json*")} == before
@@ -162,7 +162,7 @@ def test_a_folder_of_another_run(tmp_path: Path) -> None:
     broken = "".join([*lines[:3], lines[3][:40] + "\n", *lines[4:]])
     path.write_text(broken)
     for arguments in ([*TRAIN, "--out", "run"], ["report", "run"]):
-        assert "line 4" in complaint(rlem(*arguments, cwd=tmp_path), 1)
+        assert "line 4" in complaint(inside(*arguments, cwd=tmp_path), 1)
     assert path.read_text() == broken
 
 

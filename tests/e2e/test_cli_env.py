@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.support.command import complaint, rlem, well
+from tests.support.command import complaint, inside, rlem, well
 
 import rlem as package
 from rlem.cli.main import cli
@@ -55,9 +55,9 @@ def test_a_played_task_ends_with_its_reward(tmp_path: Path) -> None:
 
 def test_playing_what_is_not_there(tmp_path: Path) -> None:
     """Unknown environments and task sets are refused with the nearest name."""
-    assert "did you mean 'webshop'" in complaint(rlem("env", "play", "webshp", cwd=tmp_path), 2)
+    assert "did you mean 'webshop'" in complaint(inside("env", "play", "webshp", cwd=tmp_path), 2)
     assert "did you mean 'test'" in complaint(
-        rlem("env", "play", "webshop", "--task", "tset", cwd=tmp_path), 2
+        inside("env", "play", "webshop", "--task", "tset", cwd=tmp_path), 2
     )
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.command import complaint, rlem, well
+from tests.support import command
+from tests.support.command import complaint
+from tests.support.command import inside as rlem
 
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
@@ -43,9 +45,29 @@ def digest(path: Path) -> str:
         memory.close()
 
 
+def well(*arguments: str | Path, cwd: Path) -> str:
+    """Runs a command that must succeed; its standard output."""
+    done = rlem(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def shown_keys(text: str) -> list[str]:
     """Keys as `rlem memory show` printed them."""
     return re.findall(r"^([0-9a-f]{8}) ", text, re.MULTILINE)
+
+
+def test_as_processes_the_commands_work_on_one_file(shop: Path) -> None:
+    """Export, forget, import again, show: what was forgotten comes back with the export."""
+    folder, before = shop.parent, digest(shop)
+    command.well("memory", "export", shop.name, "shop.jsonl", cwd=folder)
+    command.well("memory", "forget", shop.name, "--episode", walks(8)[-1].id, cwd=folder)
+    assert digest(shop) != before
+    command.well("memory", "import", shop.name, "shop.jsonl", "--trust", "keep", cwd=folder)
+    assert digest(shop) == before
+    out = command.well("memory", "show", shop.name, cwd=folder)
+    assert out == well("memory", "show", shop.name, cwd=folder)
+    assert "from 8 episodes" in out
 
 
 # -- looking -----------------------------------------------------------------------------------------
@@ -255,8 +277,8 @@ def test_a_file_that_is_not_there_is_named_and_not_made(tmp_path: Path, command:
 def test_a_file_that_is_no_memory_is_left_alone(tmp_path: Path) -> None:
     """A text file, and a folder, given by mistake."""
     (tmp_path / "notes.txt").write_text("my notes\n" * 200)
-    for command in (["show", "notes.txt"], ["rebuild", "notes.txt"], ["import", "notes.txt", "notes.txt"]):
-        assert "notes.txt" in complaint(rlem("memory", *command, cwd=tmp_path), 1)
+    for words in (["show", "notes.txt"], ["rebuild", "notes.txt"], ["import", "notes.txt", "notes.txt"]):
+        assert "notes.txt" in complaint(rlem("memory", *words, cwd=tmp_path), 1)
     assert (tmp_path / "notes.txt").read_text() == "my notes\n" * 200
     assert "is a folder" in complaint(rlem("memory", "show", ".", cwd=tmp_path), 1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -9,6 +11,8 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from rlem.cli.main import main
 
 SMALL = ("--products", "60", "--train", "0:4", "--test", "10:20", "--epochs", "1", "--seeds", "1")
 """A run of 44 episodes in the bundled shop."""
@@ -24,7 +28,7 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
 def start(
     *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, ctrl_c: bool = False
 ) -> subprocess.Popen[str]:
-    """Starts ``rlem ARGUMENTS``. ``ctrl_c``: it listens to SIGINT even where the tests' own shell does not."""
+    """Starts ``rlem ARGUMENTS``. ``ctrl_c``: it heeds SIGINT even where the tests' shell does not."""
     return subprocess.Popen(
         [sys.executable, "-m", "rlem.cli.main", *map(str, arguments)],
         cwd=cwd,
@@ -51,6 +55,15 @@ def rlem(
         timeout=120,
         check=False,
     )
+
+
+def inside(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """As ``rlem``, but in this process: for the many small cases. An error that gets out fails the test."""
+    out, err = io.StringIO(), io.StringIO()
+    words = [str(argument) for argument in arguments]
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(words)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 def well(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:

@@ -94,7 +94,7 @@ def test_memory_options_reach_the_memory() -> None:
     plain = memory_config(corridor_config())
     shop = memory_config(RunConfig(environment="webshop"))
     assert made.similarity.fingerprint != plain.similarity.fingerprint != shop.similarity.fingerprint
-    named = memory_config(corridor_config(memory_options={"similarity": "webshop"}))
+    named = memory_config(corridor_config(memory_options={"similarity": "webshop-text"}))
     assert named.similarity.fingerprint == shop.similarity.fingerprint
 
 

@@ -51,7 +51,7 @@ def list_(data: Path | None) -> None:
     "--task", "task_set", default="test", show_default=True, help="Task set or range A:B; its first task."
 )
 @environment_options
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the environment.")
 def play(environment: str, task_set: str, seed: int, **options: Any) -> None:
     """Play a task at the terminal: type an action or its number.
 

@@ -33,7 +33,7 @@ def memory() -> None:
 @memory.command()
 @FILE
 @click.option("--task", default="", help="Only experiences whose task holds this text.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Experiences shown.")
 def show(file: Path, task: str, limit: int) -> None:
     """What a memory holds: its experiences with the value of every tried action.
 

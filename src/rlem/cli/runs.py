@@ -36,7 +36,9 @@ from rlem.runner.setup import AGENTS, default_folder
 @click.argument("environment")
 @click.option("--train", "train_tasks", default="S0", show_default=True, help="Training set, or range A:B.")
 @click.option("--test", "test_tasks", default="test", show_default=True, help="Held-out set, or range A:B.")
-@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=3, show_default=True, help="Passes over the training set."
+)
 @click.option("--seeds", default="3", show_default=True, help="A count, or a list as 0,7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
 @click.option(
@@ -104,7 +106,7 @@ def train(environment: str, **options: Any) -> None:
 @click.option(
     "--memory", "memory_file", type=click.Path(path_type=Path), help="Memory file; it is not changed."
 )
-@click.option("--agent", type=NearChoice(AGENTS), default="rememberer", show_default=True)
+@click.option("--agent", type=NearChoice(AGENTS), default="rememberer", show_default=True, help="Who plays.")
 @click.option("--test", "test_tasks", default="test", show_default=True, help="Task set, or range A:B.")
 @click.option("--seeds", default="1", show_default=True, help="A count, or a list as 0,7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
