@@ -31,9 +31,9 @@ def commands(
     command: click.Command, name: str, parent: click.Context | None = None
 ) -> Iterator[click.Context]:
     """The context of a command and of all below it that are not hidden, by name, parents first."""
-    context = click.Context(
-        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH, color=False
-    )
+    settings = dict(command.context_settings)
+    settings |= {"terminal_width": WIDTH, "max_content_width": WIDTH, "color": False}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     yield context
     if isinstance(command, click.Group):
         for below in command.list_commands(context):

@@ -6,18 +6,19 @@ from tests.support.stage import execute, records_of
 from rlem.runner.records import EpisodeRecord, RunConfig
 
 SEEDS = [0, 1]
-TASKS = 40
+TASKS = 60
 MEAN_GAIN = 0.05
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> list[EpisodeRecord]:
-    """A run of the default agent and model: ten training tasks, forty held-out ones, two seeds."""
+    """A run with the settings of ``rlem train webshop``: ten training tasks, held-out ones, two seeds."""
     config = RunConfig(
         environment="webshop",
-        environment_options={"n_products": 300},
+        agent_options={"k": 3},
+        memory_options={"discount": 0.9},
         train_tasks="S0",
-        test_tasks=f"0:{TASKS}",
+        test_tasks=f"600:{600 + TASKS}",
         epochs=2,
         seeds=SEEDS,
     )

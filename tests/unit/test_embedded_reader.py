@@ -409,7 +409,6 @@ def test_in_generic_style_it_repeats_an_available_action(actions: list[str], tas
     assert 2 <= len(text.splitlines()) <= 4
 
 
-@pytest.mark.xfail(reason="reading.py puts no bound on the digits of values, visits and ranks")
 @pytest.mark.parametrize(
     "line",
     [

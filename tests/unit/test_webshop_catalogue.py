@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -254,12 +254,11 @@ def test_goals_are_winnable_and_neither_trivial_nor_hopeless() -> None:
     assert 0.85 < sum(rank < 10 for rank in ranks) / len(ranks) < 0.98
 
 
-def test_no_title_is_a_real_one(shop: tuple[list[Record], dict[str, Record]]) -> None:
+def test_no_title_is_a_real_one(
+    shop: tuple[list[Record], dict[str, Record]], golden: Callable[[str], Path]
+) -> None:
     """Nothing was copied: no title, description, bullet or asin of the original's data."""
-    path = Path(os.environ.get("RLEM_GOLDEN", ROOT.parent / "shared" / "data")) / "webshop/products.json.gz"
-    if not path.exists():
-        pytest.skip(f"recorded WebShop data not found at {path}; set RLEM_GOLDEN to its folder")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
+    with gzip.open(golden("webshop/products.json.gz"), "rt", encoding="utf-8") as file:
         real = json.load(file)
     for key in ("asin", "name", "full_description"):
         theirs = {str(product[key]).strip().lower() for product in real} - {""}

@@ -9,6 +9,9 @@ from typing import Protocol, runtime_checkable
 from rlem.core.types import JSON, Situation, Step, Task
 from rlem.llm.base import Usage
 
+AGENTS = ("rememberer", "llm-only", "static", "random", "human", "oracle")
+"""Agents by name; all but ``rememberer`` have nothing to train."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -15,9 +16,11 @@ from rich.text import Text
 from rlem.cli.groups import HelpfulGroup
 from rlem.cli.options import NearChoice, Number
 from rlem.core.errors import DataError, UsageError
-from rlem.memory.experience import ActionValue, Experience
-from rlem.memory.memory import ExperienceMemory
-from rlem.memory.memory import Progress as Report
+
+if TYPE_CHECKING:
+    from rlem.memory.experience import ActionValue, Experience
+    from rlem.memory.memory import ExperienceMemory
+    from rlem.memory.memory import Progress as Report
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -174,6 +177,7 @@ def rebuild(
     """
     from dataclasses import replace
 
+    from rlem.memory.memory import ExperienceMemory
     from rlem.memory.sqlite import SQLiteStore
 
     if sum([n is not None, monte_carlo, trace_decay is not None]) > 1:
@@ -263,6 +267,7 @@ def import_(file: Path, source: Path, trust: str, similarity: str | None) -> Non
 @contextmanager
 def open_file(file: Path, *, write: bool = False) -> Iterator[ExperienceMemory]:
     """A memory file that must be there."""
+    from rlem.memory.memory import ExperienceMemory
     from rlem.memory.sqlite import SQLiteStore
 
     if not file.exists():

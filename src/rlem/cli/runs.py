@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from rlem.agents.base import AGENTS
 from rlem.cli.memory import open_file
 from rlem.cli.options import (
     NearChoice,
@@ -29,13 +30,12 @@ from rlem.cli.options import (
 from rlem.core.errors import BudgetExceededError, DataError, RunError, UsageError
 from rlem.llm.base import LanguageModel
 from rlem.runner.records import RunConfig
-from rlem.runner.setup import AGENTS, default_folder
 
 
 @click.command()
 @click.argument("environment")
-@click.option("--train", "train_tasks", default="S0", show_default=True, help="Training set, or range A:B.")
-@click.option("--test", "test_tasks", default="test", show_default=True, help="Held-out set, or range A:B.")
+@click.option("--train", "train_tasks", help="Training set, or range A:B (the shop's: S0).")
+@click.option("--test", "test_tasks", help="Held-out set, or range A:B (test).")
 @click.option(
     "--epochs", type=click.IntRange(1), default=3, show_default=True, help="Passes over the training set."
 )
@@ -91,13 +91,12 @@ def train(environment: str, **options: Any) -> None:
         **model_config(options),
         memory_options=memory,
         epochs=options["epochs"],
-        train_tasks=options["train_tasks"],
         batch_size=options["batch_size"],
         skip_solved=options["skip_solved"],
         control=options["control"],
         initial_memory=str(initial) if initial else "",
     )
-    folder = out or default_folder(config)
+    folder = out or _default_folder(config)
     _execute(config, folder, open_model(options, folder), workers)
 
 
@@ -107,7 +106,7 @@ def train(environment: str, **options: Any) -> None:
     "--memory", "memory_file", type=click.Path(path_type=Path), help="Memory file; it is not changed."
 )
 @click.option("--agent", type=NearChoice(AGENTS), default="rememberer", show_default=True, help="Who plays.")
-@click.option("--test", "test_tasks", default="test", show_default=True, help="Task set, or range A:B.")
+@click.option("--test", "test_tasks", help="Task set, or range A:B (test).")
 @click.option("--seeds", default="1", show_default=True, help="A count, or a list as 0,7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
 @click.option("--initial", type=click.Path(path_type=Path), help="Exemplars of the agent 'static'.")
@@ -146,7 +145,7 @@ def evaluate(environment: str, **options: Any) -> None:
         initial_memory=str(initial) if initial else "",
         memory_options={"file": _digest(memory_file)} if memory_file else {},
     )
-    folder = out or default_folder(config)
+    folder = out or _default_folder(config)
     model = open_model(options, folder) if needs_model else None
     _execute(config, folder, model, workers, memory_file)
 
@@ -161,16 +160,25 @@ def report(run: Path) -> None:
     _report(run, Console())
 
 
+def _default_folder(config: RunConfig) -> Path:
+    from rlem.runner.setup import default_folder
+
+    return default_folder(config)
+
+
 def _common(environment: str, options: dict[str, Any]) -> dict[str, Any]:
     """What training and evaluation share of a config."""
-    from rlem.runner.setup import make_environment
+    from rlem.runner.setup import default_sets, make_environment
+
+    train, test = default_sets(environment)
 
     values: dict[str, Any] = {
         "environment": environment,
         "environment_options": environment_config(options),
         "agent_options": agent_config(options),
         "seeds": parse_seeds(options.pop("seeds")),
-        "test_tasks": options.pop("test_tasks"),
+        "train_tasks": options.pop("train_tasks", None) or train,
+        "test_tasks": options.pop("test_tasks") or test,
     }
     limit = options.pop("max_steps")
     values["max_steps"] = limit or make_environment(make_config(**values)).max_steps

@@ -43,9 +43,8 @@ class UsageError(RlemError):
 class UnknownNameError(UsageError):
     """A name is not known. The message lists what is known and proposes the nearest name.
 
-    >>> raise UnknownNameError("environment", "webshp", ["webshop", "toy"])
-    Traceback (most recent call last):
-    rlem.core.errors.UnknownNameError: unknown environment 'webshp'; did you mean 'webshop'? Known: toy, webshop
+    >>> print(UnknownNameError("environment", "webshp", ["webshop", "toy"]))
+    unknown environment 'webshp'; did you mean 'webshop'? Known: toy, webshop
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

@@ -5,9 +5,10 @@ acts on plain lexical evidence: words that an element shares with the task. It k
 now" ends a task it can only learn from examples. With examples it carries over what their encouraged and
 discouraged lines say *by role* ("an option named in the task, not chosen yet"), weighted by their values.
 
-    score(a) = (1 - c) prior(a) + c * v / (1 + r) + chance,    v = sum_j w_j q_j / sum_j w_j,    c = sum_j w_j / (sum_j w_j + K)
-    r = how often that sort of action is among the last five
+    score(a) = (1 - c) prior(a) + c * v / (1 + r) + chance / (1 + r)
+    v = sum_j w_j q_j / sum_j w_j,    c = sum_j w_j / (sum_j w_j + K)
     w_j = match(role of a, role of the advised action) * alike(pages) * rank weight * n_j / (n_j + 1)
+    r = how often that sort of action is among the last five
 
 The whole algorithm stands in docs/embedded-reader.md.
 """
@@ -36,7 +37,8 @@ class _Role:
     """What an action is on its page, in terms that carry over to other pages.
 
     ``named``: how fully the task names it (0 not, 1 in part, 2 wholly). ``best``: of the entries, the one
-    that shares most words with the task; ``first``: the topmost. ``due``: the page still has a wholly named option in a group without a choice.
+    that shares most words with the task; ``first``: the topmost. ``due``: the page still has a wholly named
+    option in a group without a choice. ``settled``: the option's own group has its choice.
     """
 
     kind: str

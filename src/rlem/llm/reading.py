@@ -12,15 +12,67 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 STOP_WORDS = frozenset(
-    "a an and are as at be but by can for from has have i if in into is it its like looking me my need of "
-    "on or please so some than that the then there these they this those to want was were which will with "
-    "would you your".split(" ")
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "can",
+        "for",
+        "from",
+        "has",
+        "have",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "like",
+        "looking",
+        "me",
+        "my",
+        "need",
+        "of",
+        "on",
+        "or",
+        "please",
+        "so",
+        "some",
+        "than",
+        "that",
+        "the",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "want",
+        "was",
+        "were",
+        "which",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 
 _WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
-_EXAMPLE = re.compile(r"Example (\d+):$")
+_EXAMPLE = re.compile(r"Example (\d{1,9}):$")
 _TEMPLATE = re.compile(r"(\w+)\[<([\w ]+)>\]")
-_LINE = re.compile(r"(.+?) -> (-?\d+(?:\.\d+)?)(?: \(n=(\d+)[^)]*\))?")
+# The last arrow with a value counts: an action may have arrows of its own.
+_LINE = re.compile(r"(.+) -> (-?\d{1,9}(?:\.\d{1,9})?)(?: \(n=(\d{1,9})[^)]*\))?(?: |$)")
+_SECTIONS = ("encouraged:", "discouraged:", "untried:")
 _ELEMENT = re.compile(r"\[\[(.+?)\]\](?!\])|\[(.+?)\](?!\])")
 _IDENTIFIER = re.compile(r"(?=[a-z\d]*\d)(?=[a-z\d]*[a-z])[a-z\d]{6,}")
 
@@ -83,9 +135,10 @@ class Block:
                     entries.append((name, match[1] is not None, open_entry))
                 else:
                     kind = "control" if alone or not before else "option"
-                    found[name] = Element(name, kind, group=before.casefold(), marked=match[1] is not None)
+                    marked = match[1] is not None
+                    found.setdefault(name, Element(name, kind, group=before.casefold(), marked=marked))
         for name, marked, lines in entries:
-            found[name] = Element(name, "entry", text=" ".join(lines), marked=marked)
+            found.setdefault(name, Element(name, "entry", text=" ".join(lines), marked=marked))
         for name in self.available:
             found.setdefault(name.casefold(), Element(name.casefold(), "control"))
         return found
@@ -150,7 +203,7 @@ def _read_line(line: str, section: str, block: Block) -> str:
     if section in ("encouraged", "discouraged") and (match := _LINE.match(line)):
         block.advice.append((match[1], float(match[2]), int(match[3] or 1)))
         return section
-    if section == "untried" and line and not colon:
+    if section == "untried" and line and line.casefold() not in _SECTIONS:
         block.untried.append(line)
         return section
     return head.casefold() if colon else section

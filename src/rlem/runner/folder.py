@@ -55,8 +55,9 @@ class RunFolder:
     def _check_same(self, config: RunConfig) -> None:
         try:
             stored = RunConfig.model_validate_json(self.config_path.read_text("utf-8"))
-        except (ValidationError, ValueError) as error:
-            raise RunError(f"{self.config_path} cannot be read ({error}): choose another folder") from error
+        except ValueError as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise RunError(f"{self.config_path} cannot be read ({reason}): choose another folder") from error
         old, new = stored.model_dump(mode="json"), config.model_dump(mode="json")
         changed = [f"{key}: {old[key]!r} there, {new[key]!r} now" for key in new if old[key] != new[key]]
         if changed:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rlem.agents.base import Agent
+from rlem.agents.base import AGENTS, Agent
 from rlem.agents.prompted import PromptOptions, exemplars_of, llm_only, rememberer, static_exemplars
 from rlem.agents.simple import HumanAgent, OracleAgent, RandomAgent
 from rlem.core.errors import UnknownNameError, UsageError
@@ -28,13 +28,15 @@ from rlem.runner.training import Observer, Run
 from rlem.similarity.config import preset
 from rlem.values import ValueConfig
 
-AGENTS = ("rememberer", "llm-only", "static", "random", "human", "oracle")
-"""Agents by name; all but ``rememberer`` have nothing to train."""
-
 SIMILARITIES = {"webshop": "webshop-text", "wikihow": "wikihow"}
 """Similarity preset of an environment, where the config names none."""
 
 MEMORY_OPTIONS = ("similarity", "task_weight", "embedding_folder", "max_experiences", "max_actions")
+
+
+def default_sets(environment: str) -> tuple[str, str]:
+    """Training and test set of an environment, where nobody names them."""
+    return ("S0", "test") if environment == "webshop" else ("train", "test")
 
 
 def default_folder(config: RunConfig) -> Path:

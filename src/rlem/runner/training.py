@@ -83,9 +83,6 @@ class Run:
 
     def execute(self) -> None:
         """Plays all that is not played yet."""
-        self._done = {place_of(record): record for record in self.folder.open(self.config)}
-        self._learned.clear()
-        self._held.clear()
         train = self._tasks(self.config.train_tasks) if self.config.epochs else []
         test = self._tasks(self.config.test_tasks)
         shared = {task.id for task in train} & {task.id for task in test}
@@ -94,6 +91,9 @@ class Run:
                 f"training set {self.config.train_tasks!r} and test set {self.config.test_tasks!r} share "
                 f"{len(shared)} tasks: held-out tasks must not be trained on"
             )
+        self._done = {place_of(record): record for record in self.folder.open(self.config)}
+        self._learned.clear()
+        self._held.clear()
         for seed in self.config.seeds:
             memory = self._open_memory(seed)
             try:

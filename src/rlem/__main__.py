@@ -1,0 +1,5 @@
+"""``python -m rlem``: the command line."""
+
+from rlem.cli.main import run
+
+run()
