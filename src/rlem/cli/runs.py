@@ -55,6 +55,11 @@ from rlem.runner.records import RunConfig
 @click.option("--double", is_flag=True, help="Double Q-learning.")
 @click.option("--similarity", help="Similarity preset (webshop-text for the shop; the paper's is webshop).")
 @click.option("--task-weight", type=Number(0, 1), help="Weight of the task's similarity (0.5).")
+@click.option(
+    "--compat",
+    type=NearChoice(["default", "reference"]),
+    help="reference: with the quirks of the reference code (docs/algorithm.md).",
+)
 @click.option("--max-experiences", type=click.IntRange(1), help="Capacity of the memory (unbounded).")
 @click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
 @click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
@@ -80,9 +85,11 @@ def train(environment: str, **options: Any) -> None:
     out, workers = options.pop("out"), options.pop("workers")
     memory = take(
         options, "n", "discount", "trace_decay", "double", "similarity", "task_weight", "max_experiences",
-        "max_actions",
+        "max_actions", "compat",
     )  # fmt: skip
     values = _common(environment, options)
+    if "compat" in memory:
+        values["agent_options"]["compat"] = memory["compat"]
     initial = options.pop("initial")
     if initial is not None and not initial.is_file():
         raise DataError(f"--initial {initial}: there is no such file")

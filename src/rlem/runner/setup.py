@@ -60,8 +60,8 @@ def memory_config(config: RunConfig) -> MemoryConfig:
         raise UnknownNameError("memory option", unknown[0], known)
     name = options.get("similarity") or SIMILARITIES.get(config.environment, "default")
     arguments = {"task_weight": options["task_weight"]} if "task_weight" in options else {}
-    if "compat" in values:
-        arguments["compat"] = values["compat"]
+    if values.get("compat") == "reference" and name != "webshop-text":
+        arguments["compat"] = "reference"
     return MemoryConfig(
         values=ValueConfig(**values),
         similarity=preset(name, folder=options.get("embedding_folder"), **arguments),
