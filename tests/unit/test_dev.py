@@ -47,7 +47,8 @@ def dev(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest
 
 def test_dev_parses_on_old_pythons(project: Path) -> None:
     """Python 3.8 can read dev.py, and so can tell its user which Python is needed."""
-    ast.parse((project / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 8))
+    tree = ast.parse((project / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 8))
+    assert any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
 
 
 def test_old_python_is_told_what_to_do(
