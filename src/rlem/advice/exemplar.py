@@ -150,6 +150,8 @@ def _recorded(action: ActionValue, bounds: tuple[float, float] | None) -> Advice
 
 
 def _interval(action: ActionValue, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    if bounds is None and action.visits < 2:
+        return None  # one target of unknown range says nothing about its spread
     low, high = interval(action.visits, action.q_value, action.m2, bounds=bounds)
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 

@@ -82,6 +82,11 @@ class HumanAgent:
                 return Decision(action=actions[int(text) - 1])
             if is_available(text, actions):
                 return Decision(action=text)
+            if text.isdecimal() and 1 <= int(text) <= len(actions):
+                self._say(
+                    f"{actions[int(text) - 1]} needs words of yours: type it out, as in search[red kettle]"
+                )
+                continue
             self._say(f"{text!r} is not available here: type one of the actions above, or its number")
 
     def _say(self, text: str, end: str = "\n") -> None:

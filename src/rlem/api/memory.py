@@ -81,6 +81,8 @@ class Memory:
     ) -> None:
         if k < 1:
             raise UsageError(f"k={k} is not possible: at least 1 exemplar must be asked for")
+        if reward_range is not None and not reward_range[0] < reward_range[1]:
+            raise UsageError(f"reward_range={reward_range} is not possible: give (least, greatest) return")
         self.experience_memory = memory
         self._style = prompt_style(style)
         self._k = k

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -40,7 +40,7 @@ def memory() -> None:
 def show(file: Path, task: str, limit: int) -> None:
     """What a memory holds: its experiences with the value of every tried action.
 
-    Example: rlem memory show runs/webshop-1a2b3c4d/memory-0.rlem --task kettle
+    Example: rlem memory show runs/webshop-1a2b3c4d/memory-0.rlem --task coffee
     """
     with open_file(file) as opened:
         found = [e for e in opened.experiences() if task.casefold() in e.situation.task.casefold()]
@@ -69,7 +69,10 @@ def show(file: Path, task: str, limit: int) -> None:
             f"{learning.discount:g}; {settings.similarity.fingerprint}",
             highlight=False,
         )
-        console.print(table)
+        if found:
+            console.print(table)
+        elif task:
+            console.print(f"no experience has {task!r} in its task", highlight=False, markup=False)
         if len(found) > limit:
             console.print(f"... and {len(found) - limit} more (--limit)", highlight=False)
 
@@ -122,8 +125,8 @@ def _contributions(
         )
     )
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 2))
-    for name in ("episode", "step", "reward", "return from there", "status", "source", "trust"):
-        table.add_column(name)
+    for name in ("episode", "step", "reward", "return", "status", "source", "trust"):
+        table.add_column(name, overflow="fold")
     for c in opened.contributions(experience.key, item.action):
         table.add_row(
             Text(c.episode.id),
@@ -151,7 +154,8 @@ def forget(file: Path, episode: str | None, task: str | None, source: str | None
         raise UsageError("say what to forget by one of --episode, --task and --source")
     with open_file(file, write=True) as opened:
         count = opened.forget(episode=episode, task=task, source=source)
-        click.echo(f"{file}: {count} episodes forgotten; {len(opened)} experiences remain")
+        what = "1 episode" if count == 1 else f"{count} episodes"
+        click.echo(f"{file}: {what} forgotten; {len(opened)} experiences remain")
 
 
 @memory.command()
@@ -236,20 +240,29 @@ def export_(file: Path, out: Path) -> None:
 def import_(file: Path, source: Path, trust: str, similarity: str | None) -> None:
     """Take an export (.jsonl) or a pool of the reference implementation (.yaml) into FILE.
 
-    FILE is made if it is not there. All episodes are taken in, or none.
+    FILE is made if it is not there, with the settings of the export (or of --similarity). All episodes are
+    taken in, or none.
 
     Example: rlem memory import shop.rlem pool.yaml --trust verified --similarity webshop
     """
     from rlem.api.memory import open as open_memory
+    from rlem.memory.transfer import read_settings
 
+    pool_file = source.suffix in (".yaml", ".yml")
     if not source.is_file():
         raise DataError(f"there is no file {source} to import")
+    given: dict[str, Any] = {"similarity": similarity}
+    if not file.exists() and similarity is None and not pool_file:
+        config = read_settings(source)
+        given = {
+            name: getattr(config, name) for name in ("similarity", "values", "max_experiences", "max_actions")
+        }
     with (
         _new_or_whole(file),
-        open_memory(file, similarity=similarity) as opened,
+        open_memory(file, **given) as opened,
         _bar("importing") as progress,
     ):
-        if source.suffix in (".yaml", ".yml"):
+        if pool_file:
             pool = opened.import_pool(source, trust="verified" if trust == "verified" else "unverified")
             added, there, skipped = len(pool.episodes), 0, pool.skipped
         else:

@@ -22,6 +22,7 @@ class LiveObserver:
         train, test = tasks
         arms = 2 if config.control and config.agent == "rememberer" else 1
         per_seed = train * config.epochs + test * (config.epochs + 1) * arms
+        self._train, self._training = train, False
         self._total = per_seed * len(config.seeds)
         self._console = console
         self._progress = Progress(
@@ -54,6 +55,7 @@ class LiveObserver:
     def phase(self, phase: Phase, epoch: int, arm: Arm, seed: int, total: int) -> None:
         """A phase begins: prints how the one before ended."""
         self._finish_phase()
+        self._training = phase == "train"
         what = "train" if phase == "train" else f"test, {'with' if arm == 'memory' else 'without'} memory"
         self._label = f"seed {seed}  epoch {epoch}  {what}"
         self._phase_total, self._count, self._successes, self._rewards = total, 0, 0, 0.0
@@ -84,11 +86,18 @@ class LiveObserver:
         left = max(self._total - self._done, 0) * pace
         return f"ETA {int(left // 60)}:{int(left % 60):02d}"
 
+    def _skipped(self) -> str:
+        fewer = self._train - self._phase_total if self._training else 0
+        return f"  ({fewer} solved in epoch 1 and skipped)" if fewer else ""
+
+    def _tasks(self) -> str:
+        return "1 task" if self._count == 1 else f"{self._count} tasks"
+
     def _finish_phase(self) -> None:
         if self._label and self._count:
             self._console.print(
-                f"{self._label:<38} {self._count:4d} tasks  success {self._successes / self._count:6.1%}"
-                f"  reward {self._rewards / self._count:.3f}",
+                f"{self._label:<38} {self._tasks():<10} success {self._successes / self._count:6.1%}"
+                f"  reward {self._rewards / self._count:.3f}{self._skipped()}",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -39,7 +39,7 @@ from rlem.runner.records import RunConfig
 @click.option(
     "--epochs", type=click.IntRange(1), default=3, show_default=True, help="Passes over the training set."
 )
-@click.option("--seeds", default="3", show_default=True, help="A count, or a list as 0,7.")
+@click.option("--seeds", default="5", show_default=True, help="A count, or a list as 0,7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
 @click.option(
     "--initial", type=click.Path(path_type=Path), help="Initial experiences: a .yaml pool or an export."

@@ -13,6 +13,7 @@ from typing import Literal
 from rlem.core.errors import DataError, MemoryReadOnlyError
 from rlem.core.types import Episode
 from rlem.memory.codec import canonical, episode_from_json, episode_to_json
+from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory, Progress
 
 FORMAT = "rlem-episodes"
@@ -65,6 +66,19 @@ def import_episodes(
         return replace(episode, trust=present.trust) if present else episode
 
     return memory.insert(map(known, read_episodes(path, trust=trust)), progress)
+
+
+def read_settings(path: Path) -> MemoryConfig:
+    """The settings of the memory that an export was made from."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            header = json.loads(stream.readline())
+        if not isinstance(header, dict):
+            raise DataError("the first line is not a JSON object")
+        _check_header(header)
+        return MemoryConfig.from_json(header.get("settings") or {})
+    except (OSError, ValueError, DataError, RecursionError) as error:
+        raise DataError(f"{path} is no export of rlem's: {error}") from error
 
 
 def read_episodes(path: Path, *, trust: ImportTrust = "keep") -> Iterator[Episode]:

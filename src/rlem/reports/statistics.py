@@ -3,15 +3,17 @@
 An evaluation is a table: one value per (task, seed). Tasks are a sample of the tasks one could have
 asked, seeds a sample of the runs one could have made; both are resampled.
 
-    theta* = mean of the values of T tasks drawn with replacement,
-             and for each drawn task of as many seeds as it has, drawn with replacement
+    theta* = sum_ts u_t v_s x_ts / sum_ts u_t v_s,    u, v: how often task t and seed s were drawn,
+             tasks and seeds each drawn with replacement, independently of one another
     interval = [quantile(theta*, a/2), quantile(theta*, 1 - a/2)]        (percentile method)
 
-Source: Efron & Tibshirani 1993, chapter 13 (percentile interval) and section 8.5 (resampling in groups);
-Agarwal et al. 2021, section 4 (seeds are resampled within each task).
-Differs: Agarwal et al. keep the tasks fixed, we resample them too, because the claim is about tasks not
-seen. Resampling on both levels is somewhat wider than needed where most noise lies between seeds. A seed
-is taken to act on each task by itself; an effect that one seed has on all tasks alike is not covered.
+A seed is one training run, whose memory serves all tasks: its luck is shared by them, so a drawn seed
+counts for every task alike. With one seed the interval covers tasks and says nothing about training runs.
+
+Source: Owen 2007, "The pigeonhole bootstrap" (crossed resampling of rows and columns; never too narrow on
+average); Efron & Tibshirani 1993, chapter 13 (percentile interval).
+Differs: Agarwal et al. 2021 keep the tasks fixed and resample seeds within each task; we resample tasks,
+too, because the claim is about tasks not seen.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ LEAST_TASKS = 6
 """With fewer tasks even a sign test cannot reach the 5 % level (2 / 2^5 > .05): nothing is concluded."""
 
 METHOD = (
-    f"95 % percentile bootstrap intervals, {RESAMPLES:,} resamples of tasks and of seeds within each task "
-    "(Efron & Tibshirani 1993; Agarwal et al. 2021); differences are paired by task and seed"
+    f"95 % percentile bootstrap intervals, {RESAMPLES:,} resamples of tasks and, across them, of seeds "
+    "(Owen 2007; Efron & Tibshirani 1993); differences are paired by task and seed"
 )
 
 FEW_TASKS = 20
@@ -79,7 +81,7 @@ class PairedDifference:
 def mean_interval(
     values: Values, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Mean over all (task, seed) values with its bootstrap interval, clustered by task.
+    """Mean over all (task, seed) values with its bootstrap interval, over tasks and seeds crossed.
 
     The same values and seed give the same interval, in whatever order the values come. One task, or
     values that are all equal, cannot show how uncertain they are: the interval then collapses (or
@@ -100,12 +102,12 @@ def mean_interval(
     for key, value in values.items():
         if not math.isfinite(value):
             raise UsageError(f"value {value} of {key} is not finite: drop the pair or repair the record")
-    table, counts = _table(values)
+    table, present = _table(values)
     mean = math.fsum(values.values()) / len(values)
     if min(values.values()) == max(values.values()):
         mean = low = high = next(iter(values.values()))
     else:
-        means = _resample(table, counts, resamples, np.random.default_rng(seed))
+        means = _resample(table, present, resamples, np.random.default_rng(seed))
         tail = (1 - confidence) / 2
         quantiles = np.quantile(means, [tail, 1 - tail])
         low, high = min(float(quantiles[0]), mean), max(float(quantiles[1]), mean)
@@ -113,10 +115,10 @@ def mean_interval(
         mean=mean,
         low=low,
         high=high,
-        tasks=len(counts),
+        tasks=len(table),
         seeds=len({key[1] for key in values}),
         values=len(values),
-        note=_note(len(counts), len(values), equal=low == high),
+        note=_note(len(table), len(values), equal=low == high),
     )
 
 
@@ -148,38 +150,33 @@ def paired_difference(
     )
 
 
-def _table(values: Values) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Values as (tasks, most seeds of a task), filled from the left, and the seeds of each task."""
-    rows: dict[str, list[float]] = {}
-    for task, seed in sorted(values):
-        rows.setdefault(task, []).append(values[task, seed])
-    counts = np.array([len(row) for row in rows.values()], dtype=np.int64)
-    table = np.zeros((len(rows), int(counts.max())))
-    for index, row in enumerate(rows.values()):
-        table[index, : len(row)] = row
-    return table, counts
+def _table(values: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values as (tasks, seeds), 0 where there is none, and where there is one (1 or 0)."""
+    tasks = {task: row for row, task in enumerate(sorted({task for task, _ in values}))}
+    seeds = {seed: column for column, seed in enumerate(sorted({seed for _, seed in values}))}
+    table, present = np.zeros((2, len(tasks), len(seeds)))
+    for (task, seed), value in sorted(values.items()):
+        table[tasks[task], seeds[seed]] = value
+        present[tasks[task], seeds[seed]] = 1.0
+    return table, present
 
 
 def _resample(
-    table: NDArray[np.float64], counts: NDArray[np.int64], resamples: int, rng: np.random.Generator
+    table: NDArray[np.float64], present: NDArray[np.float64], resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Means of resampled tables, shape (resamples,). Works in blocks so that memory stays small."""
-    tasks, width = table.shape
+    """Means of resampled tables, shape (at most resamples,). Works in blocks so that memory stays small."""
+    tasks, seeds = table.shape
     block = max(1, _CELLS_AT_ONCE // tasks)
-    means = np.empty(resamples)
+    means: list[NDArray[np.float64]] = []
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        drawn = rng.integers(0, tasks, size=(size, tasks))
-        if width == 1:
-            means[start : start + size] = table[drawn, 0].mean(axis=1)
-            continue
-        drawn_counts = counts[drawn]
-        total = np.zeros(size)
-        for slot in range(width):
-            pick = (rng.random((size, tasks)) * drawn_counts).astype(np.int64)
-            total += (table[drawn, pick] * (slot < drawn_counts)).sum(axis=1)
-        means[start : start + size] = total / drawn_counts.sum(axis=1)
-    return means
+        drawn_tasks = rng.multinomial(tasks, np.full(tasks, 1 / tasks), size=size)
+        drawn_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
+        total = (drawn_tasks @ table * drawn_seeds).sum(axis=1)
+        count = (drawn_tasks @ present * drawn_seeds).sum(axis=1)
+        drawn = count > 0  # where pairs are missing, a resample may hold none of the others
+        means.append(total[drawn] / count[drawn])
+    return np.concatenate(means)
 
 
 def _note(tasks: int, values: int, *, equal: bool) -> str:

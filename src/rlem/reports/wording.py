@@ -114,7 +114,7 @@ def headline(difference: Difference) -> str:
     if difference.excludes_zero:
         return f"Memory {'raised' if difference.mean > 0 else 'lowered'} success by {size}"
     if difference.mean == 0:
-        return "Memory changed nothing in success"
+        return "No difference in success was measured"
     way = "higher" if difference.mean > 0 else "lower"
     return f"Success was {size} {way} with memory, but that may be chance"
 
