@@ -63,6 +63,7 @@ class Difference(Record):
     pairs: int = 0
     unpaired: int = 0
     excludes_zero: bool | None = None
+    by_seed: dict[int, float] = Field(default_factory=dict)
     note: str = ""
 
 

@@ -162,8 +162,17 @@ def _difference(metric: Metric, first: Cell | None, second: Cell | None, seed: i
         pairs=interval.values,
         unpaired=unpaired,
         excludes_zero=interval.excludes_zero if interval.tasks >= statistics.LEAST_TASKS else None,
+        by_seed=_by_seed(*values),
         note=interval.note,
     )
+
+
+def _by_seed(first: statistics.Values, second: statistics.Values) -> dict[int, float]:
+    """Mean difference of each seed, that is of each training run."""
+    found: dict[int, list[float]] = {}
+    for task, seed in sorted(first.keys() & second.keys()):
+        found.setdefault(seed, []).append(first[task, seed] - second[task, seed])
+    return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
 
 
 def _since_start(last: Cell | None, first: Cell | None, seed: int) -> Difference:

@@ -135,7 +135,15 @@ def detail(difference: Difference, rows: list[Score], outcomes: Outcomes) -> str
         f"{points(difference.low)} to {points(difference.high)}, over {difference.pairs} pairs of the same "
         f"task and seed ({count(difference.tasks, 'task')}, {count(difference.seeds, 'seed')}). {verdict} "
         f"{outcomes.memory_only} solved only with memory, {outcomes.without_only} only without."
+        f"{_by_seed(difference)}"
     )
+
+
+def _by_seed(difference: Difference) -> str:
+    """How far the training runs agree; one run says nothing of others."""
+    if difference.seeds < 2:
+        return " One seed is one training run: the interval covers tasks, not other runs."
+    return f" By seed: {', '.join(points(mean) for mean in difference.by_seed.values())}."
 
 
 def count(number: int, noun: str) -> str:
