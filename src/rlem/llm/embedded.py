@@ -8,6 +8,7 @@ discouraged lines say *by role* ("an option named in the task, not chosen yet"),
     score(a) = (1 - c) prior(a) + c * v / (1 + r) + chance / (1 + r)
     v = sum_j w_j q_j / sum_j w_j,    c = sum_j w_j / (sum_j w_j + K)
     w_j = match(role of a, role of the advised action) * alike(pages) * rank weight * n_j / (n_j + 1)
+          * (blame if q_j <= 0)
     r = how often that sort of action is among the last five
 
 The whole algorithm stands in docs/embedded-reader.md.
@@ -27,6 +28,7 @@ _SUPPORT = 0.35  # K: evidence of this weight counts as much as the prior
 _NOISE = 0.06  # roles that no evidence tells apart are decided by seeded chance, up to this much
 _FINE_NOISE = 0.005  # and this much between elements of one role
 _CURIOSITY = 0.08  # for a role that an example lists as untried
+_BLAME = 0.4  # weight of what earned nothing: in a failed episode most actions were not at fault
 _LOWER_DOWN = 0.6  # what stands lower in a list of results counts so much less, place by place
 _REPEATED = 0.30  # against an action among the last five
 _RANK_WEIGHTS = (1.0, 0.7, 0.5)
@@ -220,7 +222,8 @@ def _score(choices: list[_Choice], reading: Reading, rng: random.Random, noise: 
         weight = _RANK_WEIGHTS[min(rank, len(_RANK_WEIGHTS) - 1)] * _alike(new_page, page)
         for action, value, visits in example.advice:
             role = _advised_role(action, page, reading)
-            evidence.append((role, value, weight * visits / (visits + 1)))
+            blame = 1.0 if value > 0 else _BLAME
+            evidence.append((role, value, blame * weight * visits / (visits + 1)))
         curious += [_advised_role(action, page, reading) for action in example.untried]
     chance: dict[_Role, float] = {}
     for choice in choices:
