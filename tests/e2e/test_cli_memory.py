@@ -124,7 +124,7 @@ def test_forget_leaves_the_memory_that_never_saw_the_episode(shop: Path) -> None
     """By hash; and the episode is gone from what show and explain print."""
     gone = walks(8)[-1].id
     out = well("memory", "forget", shop.name, "--episode", gone, cwd=shop.parent)
-    assert "1 episodes forgotten" in out
+    assert "1 episode forgotten" in out
     assert digest(shop) == taught(None, walks(7)).hash()
     shown = well("memory", "show", shop.name, "--limit", "999", cwd=shop.parent)
     assert "from 7 episodes" in shown
