@@ -28,6 +28,7 @@ from rlem.cli.options import (
     take,
 )
 from rlem.core.errors import BudgetExceededError, DataError, RunError, UsageError
+from rlem.environments.base import Environment
 from rlem.llm.base import LanguageModel
 from rlem.runner.records import RunConfig
 
@@ -87,7 +88,7 @@ def train(environment: str, **options: Any) -> None:
         options, "n", "discount", "trace_decay", "double", "similarity", "task_weight", "max_experiences",
         "max_actions", "compat",
     )  # fmt: skip
-    values = _common(environment, options)
+    values, world = _common(environment, options)
     if "compat" in memory:
         values["agent_options"]["compat"] = memory["compat"]
     initial = options.pop("initial")
@@ -104,7 +105,7 @@ def train(environment: str, **options: Any) -> None:
         initial_memory=str(initial) if initial else "",
     )
     folder = out or _default_folder(config)
-    _execute(config, folder, open_model(options, folder), workers)
+    _execute(config, world, folder, open_model(options, folder), workers)
 
 
 @click.command(name="eval")
@@ -141,7 +142,7 @@ def evaluate(environment: str, **options: Any) -> None:
     if memory_file is not None:
         with open_file(memory_file):  # one that is no memory is refused before the run folder is made
             pass
-    values = _common(environment, options)
+    values, world = _common(environment, options)
     needs_model = agent in ("rememberer", "llm-only", "static")
     values |= model_config(options) if needs_model else {"model": agent}
     config = make_config(
@@ -154,7 +155,7 @@ def evaluate(environment: str, **options: Any) -> None:
     )
     folder = out or _default_folder(config)
     model = open_model(options, folder) if needs_model else None
-    _execute(config, folder, model, workers, memory_file)
+    _execute(config, world, folder, model, workers, memory_file)
 
 
 @click.command()
@@ -173,8 +174,8 @@ def _default_folder(config: RunConfig) -> Path:
     return default_folder(config)
 
 
-def _common(environment: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What training and evaluation share of a config."""
+def _common(environment: str, options: dict[str, Any]) -> tuple[dict[str, Any], Environment]:
+    """What training and evaluation share of a config, and the environment it names, opened once."""
     from rlem.runner.setup import default_sets, make_environment
 
     train, test = default_sets(environment)
@@ -188,12 +189,14 @@ def _common(environment: str, options: dict[str, Any]) -> dict[str, Any]:
         "test_tasks": options.pop("test_tasks") or test,
     }
     limit = options.pop("max_steps")
-    values["max_steps"] = limit or make_environment(make_config(**values)).max_steps
-    return values
+    world = make_environment(make_config(**values))
+    values["max_steps"] = limit or world.max_steps
+    return values, world
 
 
 def _execute(
     config: RunConfig,
+    environment: Environment,
     path: Path,
     model: LanguageModel | None,
     workers: int | None,
@@ -201,12 +204,11 @@ def _execute(
 ) -> None:
     from rlem.cli.progress import LiveObserver
     from rlem.runner.folder import RunFolder
-    from rlem.runner.setup import make_agent, make_environment, make_run, memory_config
+    from rlem.runner.setup import make_agent, make_run, memory_config
 
     console = Console(stderr=True)
     folder = RunFolder(path, shlex.join(["rlem", *sys.argv[1:]]))
     threads = workers or (8 if config.model.startswith("openai:") else 1)
-    environment = make_environment(config)
     tasks = (
         len(environment.tasks(config.train_tasks)) if config.epochs else 0,
         len(environment.tasks(config.test_tasks)),
@@ -215,7 +217,6 @@ def _execute(
     if memory_file is None:
         memory_config(config)
     make_agent(config, environment, model, None)
-    environment.close()
     if model is not None and config.model == "embedded":
         console.print(
             "model: the embedded reader, a program that reads the prompt; it is not an LLM", style="dim"
@@ -224,7 +225,13 @@ def _execute(
     try:
         with LiveObserver(config, tasks, console) as observer:
             make_run(
-                config, folder, model, workers=threads, observer=observer, memory_file=memory_file
+                config,
+                folder,
+                model,
+                environment=environment,
+                workers=threads,
+                observer=observer,
+                memory_file=memory_file,
             ).execute()
     except BudgetExceededError as error:
         raise BudgetExceededError(
@@ -232,6 +239,7 @@ def _execute(
             "higher one to go on; finished episodes are kept"
         ) from error
     finally:
+        environment.close()
         if model is not None:
             model.close()
     _report(folder.path, Console())

@@ -132,12 +132,16 @@ def make_run(
     folder: RunFolder,
     model: LanguageModel | None,
     *,
+    environment: Environment | None = None,
     workers: int = 1,
     observer: Observer | None = None,
     memory_file: Path | None = None,
 ) -> Run:
-    """A run ready to execute. ``memory_file``: evaluate this memory, frozen, in place of the run's own."""
-    environment = make_environment(config)
+    """A run ready to execute. ``memory_file``: evaluate this memory, frozen, in place of the run's own.
+
+    ``environment``: the one that the config names, if it is open already.
+    """
+    world = make_environment(config) if environment is None else environment
 
     def memory_of(seed: int) -> ExperienceMemory:
         if memory_file is not None:
@@ -147,9 +151,9 @@ def make_run(
     return Run(
         config,
         folder,
-        environment,
+        world,
         open_memory=memory_of,
-        make_agent=lambda memory: make_agent(config, environment, model, memory),
+        make_agent=lambda memory: make_agent(config, world, model, memory),
         model_name=model.name if model is not None else config.agent,
         workers=workers,
         observer=observer,
