@@ -34,7 +34,7 @@ def bundled() -> WebShop:
 @cache
 def opened(folder: Path, goals: GoalKind) -> WebShop:
     """A shop over the original's files, opened once."""
-    return WebShop.from_folder(folder, goals=goals)
+    return WebShop.open(folder, goals=goals)
 
 
 class TestBundledShop(EnvironmentContract):

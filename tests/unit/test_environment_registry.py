@@ -39,7 +39,7 @@ def test_unknown_environment_and_option() -> None:
 
 def test_values_that_do_not_fit(tmp_path: Path) -> None:
     """Human goals need a folder; an empty folder is a DataError."""
-    with pytest.raises(UsageError, match="data=FOLDER"):
+    with pytest.raises(UsageError, match="data=PATH"):
         make("webshop", goals="human")
     with pytest.raises(DataError, match="items_shuffle"):
         make("webshop", data=str(tmp_path))

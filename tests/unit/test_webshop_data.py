@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlem.core.errors import DataError, UsageError
-from rlem.environments.webshop.data import NO_LIMIT, build_catalogue, draw_goals
+from rlem.environments.webshop.data import NO_LIMIT, GoalDraws, build_catalogue
 from rlem.environments.webshop.files import load_catalogue, load_official_order
 
 
@@ -244,9 +245,42 @@ def test_official_order(tmp_path: Path) -> None:
         load_official_order(tmp_path)
 
 
-def test_draws_never_take_goal_zero() -> None:
-    """Weighted draws keep the original's off-by-one: all goals but the first can come, and no more."""
-    goals = build_catalogue([entry()], about("B000000001")).goals
-    assert draw_goals(goals, 1, random.Random(3)) == [1]
-    with pytest.raises(UsageError, match="at most 1"):
-        draw_goals(goals, 2, random.Random(3))
+def test_draws_by_weight() -> None:
+    """Goals come as often as their weights say; in the original each comes as often as the one before it
+    should, and the first never (behaviour 9)."""
+    weights = (1.0, 2.0, 3.0, 4.0)
+    for faithful, expected in ((False, (0.1, 0.2, 0.3, 0.4)), (True, (0.0, 0.1, 0.2, 0.7))):
+        draws, rng = GoalDraws(weights, faithful=faithful), random.Random(3)
+        counts = Counter(draws.one(rng) for _ in range(20_000))
+        assert [counts[number] / 20_000 for number in range(4)] == pytest.approx(expected, abs=0.015)
+        most = 4 - faithful
+        assert sorted(draws.different(most, rng)) == list(range(faithful, 4))
+        with pytest.raises(UsageError, match=f"at most {most}"):
+            draws.different(most + 1, rng)
+    with pytest.raises(UsageError, match="no goal"):
+        GoalDraws(())
+
+
+def test_goals_without_weight_do_not_come() -> None:
+    """A goal of weight zero is never drawn, and not counted among those that can come."""
+    draws = GoalDraws((0.0, 1.0, 0.0, 1.0))
+    assert sorted(draws.different(2, random.Random(0))) == [1, 3]
+    with pytest.raises(UsageError, match="at most 2"):
+        draws.different(3, random.Random(0))
+    found = GoalDraws((0.0, 1.0, 0.0, 1.0), faithful=True).different(2, random.Random(0))
+    assert sorted(found) == [2, 3]
+    assert GoalDraws((0.5,), faithful=True).different(1, random.Random(0)) == [0]
+
+
+def test_a_generator_in_place_of_the_price_seed() -> None:
+    """Prices are drawn from its state, and it is left as the original leaves the global one: seeded with
+    233 and after the shuffle (behaviour 8)."""
+    entries = [entry(f"B{number}", pricing="$5.0 - $9.0") for number in range(20)]
+    asked = about(*(item["asin"] for item in entries))
+    rng = random.Random(7)
+    first = build_catalogue(entries, asked, price_seed=rng)
+    assert first == build_catalogue(entries, asked, price_seed=7)
+    after = random.Random(233)
+    after.shuffle(list(range(len(first.goals))))
+    assert rng.getstate() == after.getstate()
+    assert first.goals != build_catalogue(entries, asked, price_seed=8).goals

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlem.core.errors import UnknownNameError, UsageError
+from rlem.core.errors import EnvironmentFaultError, UnknownNameError, UsageError
 from rlem.environments.webshop.data import build_catalogue
 from rlem.environments.webshop.env import SEARCH_ACTION, WebShop
 from rlem.environments.webshop.session import Session, Shop, parse_action
@@ -44,6 +44,19 @@ def shop() -> Shop:
     """A shop with 25 kettles."""
     entries = [entry(number) for number in range(24)] + [entry(24, name="", customization_options="")]
     return Shop(build_catalogue(entries, {e["asin"]: ABOUT for e in entries}))
+
+
+@pytest.fixture(scope="module")
+def shops(shop: Shop) -> dict[bool, Shop]:
+    """The shop, by whether it is faithful to the original."""
+    return {False: shop, True: Shop(shop.catalogue, ranking=shop.ranking, faithful=True)}
+
+
+def customer(shop: Shop) -> Session:
+    """A customer with goal 0."""
+    session = Session(shop)
+    session.reset(0)
+    return session
 
 
 @pytest.fixture
@@ -112,7 +125,9 @@ def test_options_that_cannot_be_sent_are_not_listed(env: WebShop, session: Sessi
     step = env.step("click[b000000003]")
     assert "[blue [new]]" in step.observation
     assert not any("blue" in action for action in step.actions)
-    assert env.step("click[blue [new]]").info == {"valid": False}
+    info = env.step("click[blue [new]]").info
+    assert info["valid"] is False
+    assert "there is no such element" in str(info["error"])
 
 
 def test_value_in_two_options_belongs_to_the_last(session: Session) -> None:
@@ -124,22 +139,71 @@ def test_value_in_two_options_belongs_to_the_last(session: Session) -> None:
     assert session.options == {"size": "red"}
 
 
-def test_quoted_values_never_show_as_chosen(session: Session) -> None:
-    """A value with quotes is chosen but not shown as such, as in the original."""
+@pytest.mark.parametrize("faithful", [False, True])
+def test_quoted_values_show_as_chosen(shops: dict[bool, Shop], faithful: bool) -> None:
+    """A chosen value with quotes shows as chosen; in the original it never does (behaviour 22)."""
+    session = customer(shops[faithful])
     session.step("search[number3]")
     session.step("click[b000000003]")
     session.step('click[the "big" one]')
     assert session.options == {"color": 'the "big" one'}
-    assert "You have clicked" not in session.observation()
+    assert ("You have clicked" in session.observation()) is not faithful
+    assert ('[[the "big" one]]' in session.observation()) is not faithful
 
 
-def test_keywords_can_confuse_the_page(session: Session) -> None:
-    """A page name among the keywords misleads ``< prev`` on an item to page 0, which lists nothing."""
+def test_a_chosen_name_does_not_mark_a_value(shops: dict[bool, Shop]) -> None:
+    """The original marks whatever stands in quotes in the address, keywords included (behaviour 22)."""
+    for faithful, shop in shops.items():
+        session = customer(shop)
+        session.step('search["red" number3]')
+        session.step("click[b000000003]")
+        assert ("[[red]]" in session.observation()) is faithful
+
+
+@pytest.mark.parametrize(("faithful", "page"), [(False, 1), (True, 0)])
+def test_keywords_can_confuse_the_page(shops: dict[bool, Shop], faithful: bool, page: int) -> None:
+    """A page name among the keywords misleads the original's ``< prev`` on an item to page 0, which lists
+    nothing (behaviour 17)."""
+    session = customer(shops[faithful])
     session.step("search[search_results number3]")
     session.step("click[b000000003]")
     session.step("click[< prev]")
-    assert session.page == 0
-    assert session.clickables == ("back to search", "next >")
+    assert session.page == page
+    assert (session.clickables == ("back to search", "next >")) is faithful
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("<a> easy clean", "TypeError"),
+        ("<c>", "IndexError"),
+        (" ".join(f"w{i}x" for i in range(1025)), "JavaException"),
+    ],
+)
+def test_crashes_of_the_original(shops: dict[bool, Shop], words: str, error: str) -> None:
+    """Searches that crash the original raise in a faithful shop and are answered in ours (behaviour 20)."""
+    with pytest.raises(EnvironmentFaultError, match=f"^{error}: "):
+        customer(shops[True]).step(f"search[{words}]")
+    assert customer(shops[False]).step(f"search[{words}]") == (0.0, False, True)
+
+
+@pytest.mark.parametrize("faithful", [False, True])
+def test_random_products_of_the_next_page(shops: dict[bool, Shop], faithful: bool) -> None:
+    """The original draws random products anew for every page; ours stay until the next search."""
+    session = customer(shops[faithful])
+    session.step("search[<r>]")
+    first = session.page_results
+    session.step("click[next >]")
+    second = session.page_results
+    session.step("click[< prev]")
+    assert (session.page_results != first) is faithful
+    assert len({*first, *second}) == 20 or faithful
+
+
+def test_as_many_terms_as_the_original_takes(shops: dict[bool, Shop]) -> None:
+    """1024 distinct terms are no crash, however often they are repeated."""
+    words = " ".join(f"w{i}x" for i in range(1024))
+    assert customer(shops[True]).step(f"search[{words} {words}]")[2]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +245,11 @@ def test_many_query_terms(session: Session) -> None:
     assert "b000000003" in session.clickables
 
 
-def test_search_works_on_every_page(session: Session) -> None:
-    """A search is accepted on results, items, sub pages and even after buying."""
+@pytest.mark.parametrize("faithful", [False, True])
+def test_search_works_on_every_page(shops: dict[bool, Shop], faithful: bool) -> None:
+    """A search is accepted on results, items and sub pages; the original takes it after buying, too
+    (behaviour 13)."""
+    session = customer(shops[faithful])
     for action in ("search[number3]", "click[b000000003]", "click[description]"):
         session.step(action)
         probe = session.step("search[number4]")
@@ -192,7 +259,55 @@ def test_search_works_on_every_page(session: Session) -> None:
         session.step("click[b000000003]")
     assert session.step("click[buy now]")[1]
     assert session.step("click[description]") == (0.0, False, False)
-    assert session.step("search[number4]") == (0.0, False, True)
+    assert session.step("search[number4]") == (0.0, False, faithful)
+
+
+@pytest.mark.parametrize(
+    ("action", "word"),
+    [
+        ("buy it", "reads search"),
+        ("", "reads search"),
+        ("look[kettle]", "two actions"),
+        ("click[kettle]", "no such element"),
+    ],
+)
+def test_invalid_actions_are_explained(env: WebShop, action: str, word: str) -> None:
+    """What is not understood leaves the page as it is, costs nothing and says why."""
+    before = env.reset("webshop:0")
+    step = env.step(action)
+    assert (step.observation, step.reward, step.done) == (before.observation, 0.0, False)
+    assert word in str(step.info["error"])
+
+
+def test_react_form(shop: Shop) -> None:
+    """ReAct's form: instruction on the first page only, short answers, no second page, thoughts."""
+    env = WebShop(shop, observation_mode="react")
+    start = env.reset("webshop:0")
+    assert start.observation.startswith("\nWebShop \nInstruction:  \nFind me a kettle")
+    results = env.step("search[kettle]")
+    assert "Instruction" not in results.observation
+    assert "[Next >]" in results.observation
+    assert [action for action in results.actions if "b0" not in action] == ["click[back to search]"]
+    assert env.step("click[next >]").observation == "Invalid action!"
+    assert env.step("search[kettle]").observation == "Invalid action!"
+    assert env.step("think[the first will do]").observation == "OK."
+    env.step(results.actions[1])
+    assert env.step("click[red]").observation == "You have clicked red."
+    last = env.step("click[buy now]")
+    assert last.observation == f"Your score (min 0.0, max 1.0): {last.reward!r}"
+    assert last.terminated
+
+
+def test_attributes_page(shop: Shop) -> None:
+    """Shown only when asked for; lists attributes, category, query and product category."""
+    session = Session(shop, show_attributes=True)
+    session.reset(0)
+    for action in ("search[number3]", "click[b000000003]", "click[attributes]"):
+        assert session.step(action)[2]
+    assert session.observation("text").endswith(
+        "easy clean [SEP] garden [SEP] kettles [SEP] Home › Kitchen › Kettles"
+    )
+    assert "attributes" not in customer(shop).clickables
 
 
 def test_empty_texts(session: Session) -> None:
@@ -218,6 +333,9 @@ def test_session_before_reset(shop: Shop) -> None:
         ("text_rich", 3, "[Next >]"),
         ("text_rich_upstream", 10, "[button] Next > [button_]"),
         ("text", 10, "Next >"),
+        ("react", 3, "[Next >] "),
+        ("html", 10, "<form"),
+        ("url", 10, "/search_results/0/kettle/1"),
     ],
 )
 def test_observation_modes(shop: Shop, mode: Any, shown: int, line: str) -> None:
@@ -232,7 +350,7 @@ def test_observation_modes(shop: Shop, mode: Any, shown: int, line: str) -> None
 def test_unknown_mode(shop: Shop) -> None:
     """An unknown observation mode is named with the known ones."""
     with pytest.raises(UnknownNameError, match="text_rich_upstream"):
-        WebShop(shop, observation_mode="html")  # type: ignore[arg-type]
+        WebShop(shop, observation_mode="htm")  # type: ignore[arg-type]
 
 
 def test_task_sets() -> None:
@@ -241,7 +359,10 @@ def test_task_sets() -> None:
     assert [task.id for task in env.tasks("small/S0")] == [f"webshop:{i}" for i in range(500, 510)]
     assert list(env.tasks("S1")) == list(env.tasks("510:520")) == list(env.tasks("small/S1"))
     assert len(env.tasks("test")) == 100
-    assert set(env.task_sets()) == {"test", "S0", "S1", "small/test", "small/S0", "small/S1"}
+    names = {"test", "S0", "S1", "small/test", "small/S0", "small/S1"}
+    assert set(env.task_sets()) == names | {"baseline/test", "baseline/eval", "baseline/train"}
+    assert [len(env.tasks(f"baseline/{name}")) for name in ("test", "eval")] == [500, 1000]
+    assert len(env.tasks("baseline/train")) == len(env.catalogue.goals) - 1500
     task = env.tasks("test")[0]
     assert not task.instruction.startswith("Instruction")
     assert task.kind == env.catalogue.goals[0].product.category
@@ -256,22 +377,48 @@ def test_small_catalogue_lacks_sets(env: WebShop) -> None:
         env.tasks("tset")
 
 
-def test_official_order_of_human_goals() -> None:
-    """Human goals follow the official order where its list is there, and need it otherwise."""
+def human_shop(count: int) -> Shop:
+    """A shop with so many human goals, in shuffled order."""
     human = {
         f"B{number:09d}": [
-            {"instruction": f"kettle {number}", "instruction_attributes": ["x"], "instruction_options": []}
+            {
+                "instruction": f"kettle no. {number}",
+                "instruction_attributes": ["x"],
+                "instruction_options": [],
+            }
         ]
-        for number in range(600)
+        for number in range(count)
     }
-    catalogue = build_catalogue([entry(number) for number in range(600)], {}, human, goals="human")
-    shop = Shop(catalogue)
+    return Shop(build_catalogue([entry(number) for number in range(count)], {}, human, goals="human"))
+
+
+def test_official_order_of_human_goals() -> None:
+    """Human goals follow the official order where its list is there, and need it otherwise."""
+    shop = human_shop(600)
     order = tuple(range(599, -1, -1))
-    tasks = WebShop(shop, official_order=order).tasks("S0")
-    assert [task.id for task in tasks] == [f"webshop:{599 - i}" for i in range(500, 510)]
+    env = WebShop(shop, official_order=order)
+    assert [task.id for task in env.tasks("S0")] == [f"webshop:{599 - i}" for i in range(500, 510)]
+    assert list(env.tasks("official:500:510")) == list(env.tasks("S0"))
+    assert env.spawn().tasks("S0") == env.tasks("S0")
     assert WebShop(shop).tasks("small/S0")[0].id == "webshop:500"
     with pytest.raises(UsageError, match=r"pub-to-mine\.list"):
         WebShop(shop).tasks("S0")
+    with pytest.raises(UsageError, match="0 <= A < B <= 600"):
+        env.tasks("official:599:601")
+    with pytest.raises(UsageError, match="official:0:100"):
+        env.tasks("official:abc")
+
+
+def test_official_goals_are_found_by_their_words() -> None:
+    """With a part of the data the list does not fit; the official texts do, punctuation apart."""
+    shop = human_shop(30)
+    texts = ["not here", *(f"kettle no {number}" for number in range(30))]
+    env = WebShop(shop, official_order=[0, 7000], official_texts=texts)
+    found = env.tasks("official:1:31")
+    assert [task.instruction.partition(",")[0] for task in found] == [f"kettle no. {i}" for i in range(30)]
+    assert len({task.id for task in found}) == 30
+    with pytest.raises(UsageError, match="has 9 of them among its 30 human goals"):
+        env.tasks("official:0:10")
 
 
 def test_oracle_on_the_bundled_shop() -> None:
@@ -295,4 +442,4 @@ def test_loading_does_not_import_the_generator(tmp_path: Path) -> None:
     from rlem.core.errors import DataError
 
     with pytest.raises(DataError, match="not a folder"):
-        WebShop.from_folder(tmp_path / "none")
+        WebShop.open(tmp_path / "none")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from rlem.core.errors import EnvironmentFaultError
 from rlem.environments.webshop.data import Goal, Product
 from rlem.environments.webshop.matching import alike, normalize_color, token_set_ratio
 from rlem.environments.webshop.nouns import rule_nouns
@@ -55,17 +56,31 @@ def test_parts(chosen: dict[str, str], price: float, total: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "factor"),
+    ("changes", "factor", "original"),
     [
-        ({}, 1.0),
-        ({"query": "pots"}, 1.0),
-        ({"query": "pots", "product_category": "Toys", "title": "Kettle"}, 1.0),
-        ({"title": "Blue Pan"}, 0.0),
+        ({}, 1.0, 1.0),
+        ({"query": "pots"}, 1.0, 1.0),
+        ({"query": "pots", "product_category": "Toys", "title": "Kettle"}, 1.0, 1.0),
+        ({"query": "pots", "product_category": "Toys", "title": "Blue Pan"}, 0.0, 0.0),
+        ({"title": "Blue Pan"}, 1.0, 0.0),
+        ({"query": "pots", "title": "Blue Pan"}, 0.0, 0.0),
     ],
 )
-def test_type_factor(changes: dict[str, str], factor: float) -> None:
-    """The type counts as right by query, categories or title; a title without a common noun earns nothing."""
-    assert judge(replace(KETTLE, **changes), {}, GOAL).type_factor == factor  # type: ignore[arg-type]
+def test_type_factor(changes: dict[str, str], factor: float, original: float) -> None:
+    """The type counts as right by query, categories or title; where the titles have no noun in common, the
+    original gives nothing even for the wished query (behaviour 27)."""
+    product = replace(KETTLE, **changes)  # type: ignore[arg-type]
+    assert judge(product, {}, GOAL).type_factor == factor
+    assert judge(product, {}, GOAL, faithful=True).type_factor == original
+
+
+def test_a_product_is_like_itself() -> None:
+    """The original counts repeated nouns of the goal, so that its own product scores below 1
+    (behaviour 27)."""
+    product = replace(KETTLE, title="Kettle Red Kettle")
+    goal = replace(GOAL, product=product)
+    assert judge(product, {}, goal).title_score == 1.0
+    assert judge(product, {}, goal, faithful=True).title_score == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(("hits", "factor"), [(0, 0.0), (1, 0.1), (2, 0.5), (5, 1.0)])
@@ -82,6 +97,10 @@ def test_what_crashed_the_original_is_answered() -> None:
     assert judge(KETTLE, {"color": "red"}, replace(GOAL, price_upper=0)).total == 3 / 4
     bare = judge(KETTLE, {}, replace(GOAL, attributes=(), options=()))
     assert bare.total == 1.0
+    with pytest.raises(EnvironmentFaultError, match=r"^ZeroDivisionError: "):
+        judge(KETTLE, {}, replace(GOAL, attributes=()), faithful=True)
+    with pytest.raises(EnvironmentFaultError, match=r"^TypeError: "):
+        judge(KETTLE, {}, replace(GOAL, price_upper=0), faithful=True)
     assert "r_option" not in bare.as_info()
 
 

@@ -9,20 +9,22 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from rlem.cli.check import check
 from rlem.cli.groups import HelpfulGroup
 from rlem.cli.options import environment_config, environment_options
+from rlem.cli.serve import serve
 
 
 @click.group(cls=HelpfulGroup)
 def env() -> None:
-    """List the environments and their task sets, or play a task by hand.
+    """List the environments and their task sets; play by hand; compare with recordings of the original.
 
     Example: rlem env list
     """
 
 
 @env.command(name="list")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with the original's data (webshop).")
+@click.option("--data", type=click.Path(path_type=Path), help="The shop's data: a folder or a store.")
 def list_(data: Path | None) -> None:
     """Environments with their task sets.
 
@@ -70,3 +72,7 @@ def play(environment: str, task_set: str, seed: int, **options: Any) -> None:
     world.close()
     end = {"terminated": "the task is over", "truncated": "the step limit is reached"}
     click.echo(f"\n{end.get(record.status, 'stopped')}: reward {record.reward:g}, success: {record.success}")
+
+
+env.add_command(serve)
+env.add_command(check)

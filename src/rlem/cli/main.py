@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import rlem
+from rlem.cli.data import data
 from rlem.cli.environments import env
 from rlem.cli.groups import HelpfulGroup
 from rlem.cli.memory import memory
@@ -38,7 +39,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
-for _command in (train, evaluate, report, memory, env):
+for _command in (train, evaluate, report, memory, env, data):
     cli.add_command(_command)
 
 

@@ -45,12 +45,23 @@ class Number(click.FloatRange):
 
 
 def environment_options(function: Function) -> Function:
-    """What is played: data folder, goals, products of the bundled shop."""
+    """What is played: the shop's data and form, the step limit."""
     for option in reversed(
         [
-            click.option("--data", type=click.Path(path_type=Path), help="Folder with the original's data."),
+            click.option(
+                "--data",
+                type=click.Path(path_type=Path),
+                help="The original's data: a folder, or a store made by rlem data webshop import.",
+            ),
             click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data."),
+            click.option("--price-seed", type=int, help="Of prices and price limits (0)."),
             click.option("--products", type=int, help="Products of the bundled shop (1000)."),
+            click.option(
+                "--observation-mode",
+                help="Form of the shop's pages (text_rich, the paper's). See docs/webshop.md.",
+            ),
+            click.option("--nouns", help="Nouns of product names: rule, spacy or spacy:MODEL (rule)."),
+            click.option("--faithful", is_flag=True, help="With the original shop's crashes and slips."),
             click.option("--max-steps", type=click.IntRange(1), help="Step limit (the environment's own)."),
         ]
     ):
@@ -125,7 +136,8 @@ def take(options: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def environment_config(options: dict[str, Any]) -> dict[str, Any]:
     """Environment options as a run's config keeps them."""
-    given = take(options, "data", "goals", "products")
+    names = ("data", "goals", "price_seed", "products", "observation_mode", "nouns", "faithful")
+    given = take(options, *names)
     if "products" in given:
         given["n_products"] = given.pop("products")
     if "data" in given:

@@ -51,20 +51,25 @@ def _webshop(
     goals: GoalKind = "synthetic",
     price_seed: int = 0,
     observation_mode: ObservationMode = "text_rich",
+    nouns: str = "rule",
+    faithful: bool = False,
     seed: int = 0,
     n_products: int = 1000,
 ) -> Environment:
     from rlem.environments.webshop.env import WebShop
+    from rlem.environments.webshop.spacy_nouns import nouns_by_name
 
+    if data is None and goals != "synthetic":
+        raise UsageError(f"goals={goals!r} needs data=PATH; the bundled shop has synthetic goals only")
+    options: Any = {
+        "price_seed": price_seed,
+        "observation_mode": observation_mode,
+        "nouns": nouns_by_name(nouns),
+        "faithful": faithful,
+    }
     if data is not None:
-        return WebShop.from_folder(
-            data, goals=goals, price_seed=price_seed, observation_mode=observation_mode
-        )
-    if goals != "synthetic":
-        raise UsageError(f"goals={goals!r} needs data=FOLDER; the bundled shop has synthetic goals only")
-    return WebShop.bundled(
-        seed=seed, n_products=n_products, price_seed=price_seed, observation_mode=observation_mode
-    )
+        return WebShop.open(data, goals=goals, **options)
+    return WebShop.bundled(seed=seed, n_products=n_products, **options)
 
 
 def _corridor(*, rooms: int = 2, seed: int = 0) -> Environment:

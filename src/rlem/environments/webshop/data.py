@@ -12,10 +12,10 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from rlem.core.errors import DataError, UsageError
 
@@ -29,7 +29,8 @@ NO_LIMIT = 1_000_000.0
 
 _DEFAULT_PRICE = 100.0
 _LIMITS = tuple(range(10, 1000, 10))
-_MAX_ASIN = 10
+MAX_ASIN = 10
+"""Products with a longer id are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +72,65 @@ class Goal:
     weight: float = 1.0
 
 
+class Catalogue(Protocol):
+    """Products and goals. Read-only: environments in all threads share one.
+
+    The sequences and mappings may be lazy: a store on disk gives what is asked for and keeps little.
+    """
+
+    @property
+    def goal_kind(self) -> GoalKind:
+        """Whether the goals are made of the products' options or written by people."""
+        ...
+
+    @property
+    def products(self) -> Sequence[Product]:
+        """Products in the order of their file."""
+        ...
+
+    @property
+    def goals(self) -> Sequence[Goal]:
+        """Goals in the original's shuffled order: a task's number is its place here."""
+        ...
+
+    @property
+    def weights(self) -> Sequence[float]:
+        """Each goal's share in weighted draws."""
+        ...
+
+    @property
+    def by_asin(self) -> Mapping[str, Product]:
+        """Products by id."""
+        ...
+
+    @property
+    def by_category(self) -> Mapping[str, tuple[str, ...]]:
+        """Product ids by category, in file order."""
+        ...
+
+    @property
+    def by_query(self) -> Mapping[str, tuple[str, ...]]:
+        """Product ids by the query they were found with, in file order."""
+        ...
+
+    @property
+    def by_attribute(self) -> Mapping[str, tuple[str, ...]]:
+        """Product ids by attribute, in file order."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class Catalogue:
-    """Products and goals. Read-only: environments in all threads share one."""
+class LoadedCatalogue:
+    """A catalogue in memory."""
 
     products: tuple[Product, ...]
     goals: tuple[Goal, ...]
     goal_kind: GoalKind
+
+    @cached_property
+    def weights(self) -> tuple[float, ...]:
+        """Each goal's share in weighted draws."""
+        return tuple(goal.weight for goal in self.goals)
 
     @cached_property
     def by_asin(self) -> Mapping[str, Product]:
@@ -86,13 +139,18 @@ class Catalogue:
 
     @cached_property
     def by_category(self) -> Mapping[str, tuple[str, ...]]:
-        """Product ids by category, in catalogue order."""
-        return _group(self.products, lambda product: product.category)
+        """Product ids by category, in file order."""
+        return _group(self.products, lambda product: (product.category,))
 
     @cached_property
     def by_query(self) -> Mapping[str, tuple[str, ...]]:
-        """Product ids by the query they were found with, in catalogue order."""
-        return _group(self.products, lambda product: product.query)
+        """Product ids by the query they were found with, in file order."""
+        return _group(self.products, lambda product: (product.query,))
+
+    @cached_property
+    def by_attribute(self) -> Mapping[str, tuple[str, ...]]:
+        """Product ids by attribute, in file order."""
+        return _group(self.products, lambda product: product.attributes)
 
 
 def build_catalogue(
@@ -101,13 +159,15 @@ def build_catalogue(
     human: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     *,
     goals: GoalKind = "synthetic",
-    price_seed: int = 0,
-) -> Catalogue:
+    price_seed: int | random.Random = 0,
+) -> LoadedCatalogue:
     """Makes products and goals of the original's three structures.
 
     ``products``: the entries of items_shuffle*.json; ``attributes``: items_ins_v2*.json;
     ``human``: items_human_ins*.json, needed for ``goals="human"``. ``price_seed`` seeds the prices of
-    price ranges and the price limits; the order of the goals does not depend on it.
+    price ranges and the price limits; the order of the goals does not depend on it. A generator in its
+    place is used in the state it has, and left as the original leaves the global one: seeded for the
+    shuffle, and after it.
     Errors: DataError names the product and the key that is missing or of the wrong kind; UsageError for
     human goals without ``human``.
     """
@@ -115,60 +175,80 @@ def build_catalogue(
         raise UsageError(f"unknown goals {goals!r}; allowed: 'synthetic', 'human'")
     if goals == "human" and human is None:
         raise UsageError("goals='human' needs the human instructions (items_human_ins*.json)")
-    rng = random.Random(price_seed)
+    rng = price_seed if isinstance(price_seed, random.Random) else random.Random(price_seed)
     loaded: list[Product] = []
     seen: set[str] = set()
     for position, entry in enumerate(products):
-        asin = _text(entry, "asin", position)
-        if asin == "nan" or len(asin) > _MAX_ASIN or asin in seen:
+        asin = text_of(entry, "asin", position)
+        if asin == "nan" or len(asin) > MAX_ASIN or asin in seen:
             continue
         seen.add(asin)
-        loaded.append(_product(entry, attributes.get(asin, {}), position, rng))
+        loaded.append(parse_product(entry, attributes.get(asin, {}), position, rng))
     if goals == "human":
         made = _human_goals(loaded, human or {}, rng)
     else:
         made = _synthetic_goals(loaded, attributes, rng)
-    random.Random(SHUFFLE_SEED).shuffle(made)
-    return Catalogue(products=tuple(loaded), goals=tuple(made), goal_kind=goals)
+    rng.seed(SHUFFLE_SEED)
+    rng.shuffle(made)
+    return LoadedCatalogue(products=tuple(loaded), goals=tuple(made), goal_kind=goals)
 
 
-def draw_goals(goals: Sequence[Goal], count: int, rng: random.Random) -> list[int]:
-    """Numbers of ``count`` different goals, drawn by weight as the original draws them.
+class GoalDraws:
+    """Draws of goals, each as likely as its weight.
 
-    Its draw is off by one and kept so: goal 0 never comes, goal k has the weight of goal k-1, the last
-    goal those of the last two. Errors: UsageError when more goals are asked for than can come.
+    ``faithful``: as the original's ``random_idx`` draws, which is off by one: goal 0 never comes, goal k
+    has the weight of goal k-1, the last goal those of the last two.
     """
-    most = max(len(goals) - 1, 0)
-    if count > most:
-        raise UsageError(f"cannot draw {count} of {len(goals)} goals; at most {most} can come")
-    sums = [0.0, *itertools.accumulate(goal.weight for goal in goals)]
-    drawn: dict[int, None] = {}
-    while len(drawn) < count:
-        drawn[min(bisect.bisect(sums, rng.uniform(0, sums[-1])), len(sums) - 2)] = None
-    return list(drawn)
+
+    def __init__(self, weights: Sequence[float], *, faithful: bool = False) -> None:
+        if not len(weights):
+            raise UsageError("there is no goal to draw")
+        self._sums = [0.0, *itertools.accumulate(weights)]
+        self._faithful = faithful
+
+    def one(self, rng: random.Random) -> int:
+        """The number of one goal."""
+        place = bisect.bisect(self._sums, rng.uniform(0, self._sums[-1]))
+        return min(place if self._faithful else place - 1, len(self._sums) - 2)
+
+    def different(self, count: int, rng: random.Random) -> list[int]:
+        """Numbers of ``count`` different goals. Errors: UsageError when so many cannot come."""
+        last = len(self._sums) - 2
+        steps = enumerate(itertools.pairwise(self._sums))
+        most = len({min(k + self._faithful, last) for k, (sooner, later) in steps if later > sooner})
+        if count > most:
+            raise UsageError(f"cannot draw {count} different goals; at most {most} can come")
+        drawn: dict[int, None] = {}
+        while len(drawn) < count:
+            drawn[self.one(rng)] = None
+        return list(drawn)
 
 
-def _product(
+def parse_product(
     entry: Mapping[str, Any], attributes: Mapping[str, Any], position: int, rng: random.Random
 ) -> Product:
+    """A product of its entry and its attributes' entry; ``rng`` draws from a price range.
+
+    Errors: DataError names the ``position`` and the key that is missing or of the wrong kind.
+    """
     prices, price_text = _pricing(entry, position)
     bullets = entry.get("small_description", [])
     return Product(
-        asin=_text(entry, "asin", position),
-        title=_text(entry, "name", position),
-        description=_text(entry, "full_description", position),
+        asin=text_of(entry, "asin", position),
+        title=text_of(entry, "name", position),
+        description=text_of(entry, "full_description", position),
         bullets=tuple(map(str, bullets)) if isinstance(bullets, list) else (str(bullets or ""),),
         price_text=price_text,
         price=prices[0] if len(prices) == 1 else rng.uniform(prices[0], prices[1]),
         options=_options(entry, position),
         attributes=tuple(attributes.get("attributes", ("DUMMY_ATTR",))),
-        category=_text(entry, "category", position),
-        query=_text(entry, "query", position).lower().strip(),
-        product_category=_text(entry, "product_category", position),
+        category=text_of(entry, "category", position),
+        query=text_of(entry, "query", position).lower().strip(),
+        product_category=text_of(entry, "product_category", position),
     )
 
 
-def _text(entry: Mapping[str, Any], key: str, position: int) -> str:
+def text_of(entry: Mapping[str, Any], key: str, position: int) -> str:
     """A text of a product; None counts as empty."""
     try:
         value = entry[key]
@@ -185,7 +265,7 @@ def _text(entry: Mapping[str, Any], key: str, position: int) -> str:
 
 def _pricing(entry: Mapping[str, Any], position: int) -> tuple[tuple[float, ...], str]:
     """Price or price range, and its text on the page."""
-    pricing = _text(entry, "pricing", position) if "pricing" in entry else ""
+    pricing = text_of(entry, "pricing", position) if "pricing" in entry else ""
     if not pricing:
         return (_DEFAULT_PRICE,), f"${_DEFAULT_PRICE}"
     try:
@@ -213,42 +293,57 @@ def _options(entry: Mapping[str, Any], position: int) -> Options:
     return tuple(options.items())
 
 
-def _price_limit(price: float, rng: random.Random) -> tuple[float, str]:
-    """A price limit above a price, and its words in the instruction."""
-    above = [limit for limit in _LIMITS if limit > price][:4]
-    if len(above) < 2:
-        return NO_LIMIT, ""
-    limit = sorted(rng.sample(above, 2))[1]
-    return float(limit), f", and price lower than {limit:.2f} dollars"
+def price_limit(price: float, rng: random.Random) -> float:
+    """A price limit above a price: the larger of two of the next four tens; NO_LIMIT without two of them."""
+    start = bisect.bisect_right(_LIMITS, price)
+    above = _LIMITS[start : start + 4]
+    return float(max(rng.sample(above, 2))) if len(above) >= 2 else NO_LIMIT
+
+
+def limit_text(limit: float) -> str:
+    """A price limit's words in an instruction.
+
+    >>> limit_text(60.0), limit_text(NO_LIMIT)
+    (', and price lower than 60.00 dollars', '')
+    """
+    return "" if limit == NO_LIMIT else f", and price lower than {limit:.2f} dollars"
+
+
+def options_text(options: Sequence[tuple[str, str]]) -> str:
+    """Wished options' words in a synthetic instruction.
+
+    >>> options_text([("color", "red"), ("size", "7")])
+    ' with color: red, and size: 7'
+    """
+    text = ", and ".join(f"{name}: {value}" for name, value in options)
+    return f" with {text}" if text else ""
 
 
 def _synthetic_goals(
     products: Sequence[Product], attributes: Mapping[str, Mapping[str, Any]], rng: random.Random
 ) -> list[Goal]:
     """One goal for each combination of a product's options, products in order."""
-    plans: list[tuple[Product, str, tuple[str, ...], float, str]] = []
+    plans: list[tuple[Product, str, tuple[str, ...], float]] = []
     for product in products:
         found = attributes.get(product.asin, {})
         instruction, wanted = found.get("instruction"), tuple(found.get("instruction_attributes") or ())
         if instruction and wanted:
-            plans.append((product, instruction, wanted, *_price_limit(product.price, rng)))
+            plans.append((product, instruction, wanted, price_limit(product.price, rng)))
     uses: Counter[str] = Counter()
-    for product, _, wanted, _, _ in plans:
+    for product, _, wanted, _ in plans:
         combinations = math.prod(len(values) for _, values in product.options)
         uses.update({name: combinations * count for name, count in Counter(wanted).items()})
     goals: list[Goal] = []
-    for product, instruction, wanted, limit, limit_text in plans:
-        weight = sum(1 / uses[name] for name in wanted) / len(wanted)
+    for product, instruction, wanted, limit in plans:
         for options in _combinations(product):
-            text = ", and ".join(f"{name}: {value}" for name, value in options)
             goals.append(
                 Goal(
                     product=product,
-                    instruction=instruction + (f" with {text}" if text else "") + limit_text,
+                    instruction=f"{instruction}{options_text(options)}{limit_text(limit)}",
                     attributes=wanted,
                     options=options,
                     price_upper=limit,
-                    weight=weight,
+                    weight=sum(1 / uses[name] for name in wanted) / len(wanted),
                 )
             )
     return goals
@@ -282,11 +377,11 @@ def _human_goals(
                 ) from None
             if not wanted:
                 continue
-            limit, limit_text = _price_limit(product.price, rng)
+            limit = price_limit(product.price, rng)
             goals.append(
                 Goal(
                     product=product,
-                    instruction=instruction.strip(".") + limit_text,
+                    instruction=instruction.strip(".") + limit_text(limit),
                     attributes=wanted,
                     options=options,
                     price_upper=limit,
@@ -295,8 +390,11 @@ def _human_goals(
     return goals
 
 
-def _group(products: Sequence[Product], key: Callable[[Product], str]) -> dict[str, tuple[str, ...]]:
+def _group(
+    products: Sequence[Product], keys: Callable[[Product], Iterable[str]]
+) -> dict[str, tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for product in products:
-        groups.setdefault(key(product), []).append(product.asin)
+        for key in dict.fromkeys(keys(product)):
+            groups.setdefault(key, []).append(product.asin)
     return {name: tuple(asins) for name, asins in groups.items()}

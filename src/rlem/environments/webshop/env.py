@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import random
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,24 +11,20 @@ from types import MappingProxyType
 
 from rlem.core.errors import ClosedError, UnknownNameError, UsageError
 from rlem.core.types import JSON, Step, Task, termination
-from rlem.environments.ranges import parse_range
 from rlem.environments.webshop import pages
 from rlem.environments.webshop.data import Catalogue, GoalKind, build_catalogue
-from rlem.environments.webshop.files import load_catalogue, load_official_order
+from rlem.environments.webshop.files import load_catalogue, load_official_order, load_official_texts
 from rlem.environments.webshop.nouns import rule_nouns
 from rlem.environments.webshop.oracle import plan
 from rlem.environments.webshop.pages import ObservationMode
 from rlem.environments.webshop.reward import Nouns
-from rlem.environments.webshop.session import Session, Shop
+from rlem.environments.webshop.session import Session, Shop, parse_action
+from rlem.environments.webshop.splits import TaskSets
 
 SEARCH_ACTION = "search[<words>]"
 _VALID: Mapping[str, JSON] = MappingProxyType({"valid": True})
-_INVALID: Mapping[str, JSON] = MappingProxyType({"valid": False})
-_SPLITS = {
-    "test": (0, 100, "100 test tasks"),
-    "S0": (500, 510, "10 training tasks, first set"),
-    "S1": (510, 520, "10 training tasks, second set"),
-}
+_SHORT_MODES = ("text_rich", "react")
+"""Modes that show, and let click, three products of a result page."""
 
 
 class WebShop:
@@ -34,7 +32,7 @@ class WebShop:
 
     A task is an instruction to buy something; the reward in [0, 1] comes with the purchase, which ends
     the episode. Source: Yao et al. 2022; observations and protocol as in Zhang et al. 2023 (RLEM):
-    15 steps, success is reward 1. Build it with :meth:`bundled` or :meth:`from_folder`.
+    15 steps, success is reward 1. Build it with :meth:`bundled` or :meth:`open`.
     """
 
     name = "webshop"
@@ -46,14 +44,15 @@ class WebShop:
         shop: Shop,
         *,
         observation_mode: ObservationMode = "text_rich",
-        official_order: tuple[int, ...] | None = None,
+        official_order: Sequence[int] | None = None,
+        official_texts: Sequence[str] | None = None,
     ) -> None:
-        if observation_mode not in pages.RENDERERS:
-            raise UnknownNameError("observation mode", observation_mode, pages.RENDERERS)
+        if observation_mode not in pages.MODES:
+            raise UnknownNameError("observation mode", observation_mode, pages.MODES)
         self.shop = shop
         self.observation_mode = observation_mode
-        self._official_order = official_order
-        self._shown = pages.SHOWN if observation_mode == "text_rich" else pages.PER_PAGE
+        self._sets = TaskSets(shop.catalogue, order=official_order, official=official_texts)
+        self._shown = pages.SHOWN if observation_mode in _SHORT_MODES else pages.PER_PAGE
         self._session: Session | None = None
         self._closed = False
 
@@ -66,27 +65,43 @@ class WebShop:
         price_seed: int = 0,
         observation_mode: ObservationMode = "text_rich",
         nouns: Nouns = rule_nouns,
+        faithful: bool = False,
     ) -> WebShop:
         """The shop that comes with rlem: invented products, generated from ``seed``."""
         from rlem.environments.webshop.catalogue import generate
 
         catalogue = build_catalogue(*generate(seed=seed, n_products=n_products), price_seed=price_seed)
-        return cls(Shop(catalogue, nouns=nouns), observation_mode=observation_mode)
+        return cls(Shop(catalogue, nouns=nouns, faithful=faithful), observation_mode=observation_mode)
 
     @classmethod
-    def from_folder(
+    def open(
         cls,
         path: str | Path,
         *,
         goals: GoalKind = "synthetic",
-        price_seed: int = 0,
+        price_seed: int | random.Random = 0,
         observation_mode: ObservationMode = "text_rich",
         nouns: Nouns = rule_nouns,
+        faithful: bool = False,
     ) -> WebShop:
-        """A shop over the original's files in a folder. Errors: DataError names what is missing or broken."""
-        catalogue = load_catalogue(path, goals=goals, price_seed=price_seed)
-        order = load_official_order(path) if goals == "human" else None
-        return cls(Shop(catalogue, nouns=nouns), observation_mode=observation_mode, official_order=order)
+        """A shop over the original's data: a folder with its files, or a store made of them by
+        ``rlem data webshop import``.
+
+        ``price_seed``: of prices and price limits; see :func:`build_catalogue`. ``faithful``: with the
+        original's crashes and slips. Errors: DataError names what is missing or broken.
+        """
+        if Path(path).is_file():
+            from rlem.environments.webshop.store.catalogue import StoredCatalogue
+
+            stored = StoredCatalogue(path, goals=goals, price_seed=price_seed)
+            shop = Shop(stored, nouns=nouns, ranking=stored.ranking, faithful=faithful)
+            order, texts = stored.official_order, stored.official_texts
+        else:
+            catalogue = load_catalogue(path, goals=goals, price_seed=price_seed)
+            shop = Shop(catalogue, nouns=nouns, faithful=faithful)
+            order = load_official_order(path) if goals == "human" else None
+            texts = load_official_texts(path) if goals == "human" else None
+        return cls(shop, observation_mode=observation_mode, official_order=order, official_texts=texts)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -95,11 +110,7 @@ class WebShop:
 
     def task_sets(self) -> Mapping[str, str]:
         """The named sets: places in our goal order, and the same or, with human goals, the official ones."""
-        sets = {f"small/{name}": f"{text} (goals {a}:{b})" for name, (a, b, text) in _SPLITS.items()}
-        official = self.catalogue.goal_kind == "human"
-        for name, (start, stop, _) in _SPLITS.items():
-            sets[name] = f"official goals {start}:{stop}" if official else f"the same as small/{name}"
-        return sets
+        return self._sets.describe()
 
     def tasks(self, spec: str) -> Sequence[Task]:
         """Tasks of a named set, or the goals A up to (not including) B of a range ``A:B``.
@@ -107,16 +118,12 @@ class WebShop:
         Errors: UnknownNameError for an unknown name; UsageError for a range or set with goals that this
         catalogue does not have.
         """
-        if (numbers := parse_range(spec, len(self.catalogue.goals))) is not None:
-            return [self._task(index) for index in numbers]
-        if spec not in self.task_sets():
-            raise UnknownNameError("task set", spec, (*self.task_sets(), "A:B"))
-        return [self._task(index) for index in self._split(spec)]
+        return [self._task(number) for number in self._sets.numbers(spec)]
 
     def reset(self, task: Task | str, *, seed: int = 0) -> Step:
         """Begins an episode of a task. ``seed`` only matters for random searches (``search[<r>]``)."""
         self._check_open()
-        session = self._session or Session(self.shop, shown=self._shown)
+        session = self._session or self._enter()
         session.reset(self._goal_index(task), seed=seed)
         self._session = session
         return self._see(_VALID)
@@ -131,7 +138,7 @@ class WebShop:
             raise UsageError("step after the end of the episode; call reset(task) first")
         reward, bought, valid = session.step(action)
         if not bought:
-            return self._see(_VALID if valid else _INVALID)
+            return self._see(_VALID if valid else self._complaint(action))
         verdict = session.last_verdict.as_info() if session.last_verdict else {}
         observation = session.observation(self.observation_mode)
         return termination(observation, reward, info={"valid": True, **verdict})
@@ -146,17 +153,35 @@ class WebShop:
 
     def spawn(self) -> WebShop:
         """Another customer in the same shop; catalogue and index are shared."""
-        return WebShop(self.shop, observation_mode=self.observation_mode, official_order=self._official_order)
+        other = copy.copy(self)
+        other._session, other._closed = None, False
+        return other
 
     def close(self) -> None:
         """Ends the episode. May be called twice."""
         self._session, self._closed = None, True
 
+    def _enter(self) -> Session:
+        return Session(self.shop, shown=self._shown, react=self.observation_mode == "react")
+
+    def _complaint(self, action: str) -> dict[str, JSON]:
+        """Why an action was not understood, for the caller: the page does not change."""
+        parsed = parse_action(action)
+        if parsed is None:
+            why = "an action reads search[words] or click[element]"
+        elif parsed[0].startswith("click"):
+            why = "there is no such element on this page; the step's actions list what there is"
+        elif parsed[0] == "search":
+            why = "there is no search from this page"
+        else:
+            why = "there are two actions: search[words] and click[element]"
+        return {"valid": False, "error": why}
+
     def _see(self, info: Mapping[str, JSON]) -> Step:
         session = self._session
         assert session is not None
         return Step(
-            observation=session.observation(self.observation_mode), actions=_sendable(session), info=info
+            observation=session.observation(self.observation_mode), actions=_listed(session), info=info
         )
 
     def _task(self, index: int) -> Task:
@@ -171,36 +196,13 @@ class WebShop:
             raise UsageError(f"unknown task {name!r:.80}; allowed: webshop:0 to webshop:{count - 1}")
         return int(match[1])
 
-    def _split(self, spec: str) -> Sequence[int]:
-        """Goal numbers of a named set."""
-        start, stop, _ = _SPLITS[spec.removeprefix("small/")]
-        if self.catalogue.goal_kind == "synthetic" or spec.startswith("small/"):
-            self._require(spec, start, stop, len(self.catalogue.goals))
-            return range(start, stop)
-        if self._official_order is None:
-            raise UsageError(
-                f"task set {spec!r} of human goals needs the official order: put pub-to-mine.list into the "
-                "data folder, or use a range A:B"
-            )
-        self._require(spec, start, stop, len(self._official_order))
-        numbers = self._official_order[start:stop]
-        self._require(spec, 0, max(numbers) + 1, len(self.catalogue.goals))
-        return numbers
-
-    def _require(self, spec: str, start: int, stop: int, count: int) -> None:
-        if not start < stop <= count:
-            raise UsageError(
-                f"task set {spec!r} needs goals up to {stop - 1}; this catalogue has {count} "
-                f"{self.catalogue.goal_kind} goals: use a range A:B with 0 <= A < B <= {count}"
-            )
-
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("this environment is closed; make a new one or spawn it before closing")
 
 
-def _sendable(session: Session) -> tuple[str, ...]:
-    """The listed actions of a page. What the action form cannot carry is left out: a value with ``[``."""
+def _listed(session: Session) -> tuple[str, ...]:
+    """The actions that a page offers; what the action form cannot carry is left out."""
     if session.has_search_bar:
         return (SEARCH_ACTION,)
-    return tuple([f"click[{text}]" for text in session.clickables if text and "[" not in text])
+    return tuple([f"click[{text}]" for text in session.sendable])

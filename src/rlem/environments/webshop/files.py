@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import zlib
 from pathlib import Path
 from typing import Any
 
 from rlem.core.errors import DataError
-from rlem.environments.webshop.data import Catalogue, GoalKind, build_catalogue
+from rlem.environments.webshop.data import GoalKind, LoadedCatalogue, build_catalogue
 
 _PRODUCTS = ("products.json", "items_shuffle")
 _ATTRIBUTES = ("items_ins_v2",)
 _HUMAN = ("items_human_ins",)
+_OFFICIAL = ("human_goals",)
 _MAPPING = ("pub-to-mine", "rememberer_pub-to-mine")
 
 
-def load_catalogue(folder: str | Path, *, goals: GoalKind = "synthetic", price_seed: int = 0) -> Catalogue:
+def load_catalogue(
+    folder: str | Path, *, goals: GoalKind = "synthetic", price_seed: int | random.Random = 0
+) -> LoadedCatalogue:
     """Reads a folder with the original's files, each as .json or .json.gz.
 
     products (products or items_shuffle*), attributes (items_ins_v2*) and, for human goals, instructions
@@ -43,13 +47,29 @@ def load_catalogue(folder: str | Path, *, goals: GoalKind = "synthetic", price_s
 def load_official_order(folder: str | Path) -> tuple[int, ...] | None:
     """Place in our goal order of each official human goal (Rememberer's pub-to-mine.list), if it is there."""
     found = _candidates(Path(folder), _MAPPING, (".list",))
-    if not found:
-        return None
-    lines = found[0].read_text(encoding="utf-8").split("\n")
+    return read_order(found[0]) if found else None
+
+
+def read_order(path: Path) -> tuple[int, ...]:
+    """The numbers at the ends of a file's lines. Errors: DataError for a line without one."""
+    lines = path.read_text(encoding="utf-8").split("\n")
     try:
         return tuple(int(line.split()[-1]) for line in lines if line.strip())
     except ValueError as error:
-        raise DataError(f"{found[0]}: {error}; expected one goal number a line") from None
+        raise DataError(f"{path}: {error}; expected one goal number a line") from None
+
+
+def load_official_texts(folder: str | Path) -> tuple[str, ...] | None:
+    """Instructions of the official human goals (human_goals.json of the original's baselines), if there."""
+    found = _candidates(Path(folder), _OFFICIAL, (".json", ".json.gz"))
+    if not found:
+        return None
+    return read_texts(found[0])
+
+
+def read_texts(path: Path) -> tuple[str, ...]:
+    """A file with a list of texts. Errors: DataError for anything else."""
+    return tuple(map(str, _read(path, list, "a list of texts")))
 
 
 def _candidates(root: Path, stems: tuple[str, ...], endings: tuple[str, ...]) -> list[Path]:

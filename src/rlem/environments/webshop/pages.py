@@ -1,66 +1,85 @@
-"""What the pages show, as lists of visible texts, and the three forms an observation takes.
+"""What the pages show, as lists of visible texts, and the forms an observation takes.
 
 No HTML is made or parsed: a page is the texts that a reader of the original's HTML would see, in order,
-each with the sort of element it stands in.
+each with the sort of element it stands in. Our own HTML of a page is made in ``html.py``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from rlem.environments.webshop.data import Product
 
-Sort = Literal["text", "button", "product", "option"]
+Sort = Literal["text", "button", "product", "visited", "option", "chosen"]
 Node = tuple[Sort, str]
 """One visible text and the sort of element it stands in."""
 
-ObservationMode = Literal["text_rich", "text_rich_upstream", "text"]
+ObservationMode = Literal["text_rich", "text_rich_upstream", "text", "react", "url", "html"]
+MODES: tuple[ObservationMode, ...] = get_args(ObservationMode)
+TextMode = Literal["text_rich", "text_rich_upstream", "text", "react"]
 PER_PAGE = 10
 SHOWN = 3
 """Products that the Rememberer authors' form of a result page shows and lets click."""
 
+SHOP_NAME = "WebShop"
+_SCORE = "Your score (min 0.0, max 1.0)"
 BACK, PREV, NEXT, BUY = "Back to Search", "< Prev", "Next >", "Buy Now"
+ATTRIBUTES = "Attributes"
 SUB_PAGES = ("Description", "Features", "Reviews")
+"""Pages that belong to a product's page; ``ATTRIBUTES`` is one more where a shop shows it."""
 
 
 def start_page(instruction: str) -> list[Node]:
     """The search page."""
-    return [("text", "WebShop"), ("text", "Instruction: "), *_texts(instruction), ("button", "Search")]
+    return [("text", SHOP_NAME), ("text", "Instruction: "), *_texts(instruction), ("button", "Search")]
 
 
-def result_page(instruction: str, products: Iterable[Product], page: int, total: int) -> list[Node]:
+def result_page(
+    instruction: str, products: Iterable[Product], page: int, total: int, visited: Collection[str] = ()
+) -> list[Node]:
     """One page of search results. ``Next >`` stands on every page, also past the end."""
     nodes = [*_head(instruction), ("text", f"Page {page} (Total results: {total})")]
     if page > 1:
         nodes.append(("button", PREV))
     nodes.append(("button", NEXT))
     for product in products:
-        nodes.append(("product", product.asin))
+        nodes.append(("visited" if product.asin in visited else "product", product.asin))
         nodes += _texts(product.title, product.price_text)
     return nodes
 
 
-def item_page(instruction: str, product: Product) -> list[Node]:
-    """A product's page with its options."""
+def item_page(
+    instruction: str,
+    product: Product,
+    is_chosen: Callable[[str, str], bool],
+    *,
+    show_attributes: bool = False,
+) -> list[Node]:
+    """A product's page with its options; ``is_chosen(name, value)`` marks the chosen ones."""
     nodes = [*_head(instruction), ("button", PREV)]
     for name, values in product.options:
         nodes += _texts(name)
-        nodes += [("option", value) for value in values]
+        nodes += [("chosen" if is_chosen(name, value) else "option", value) for value in values]
     nodes += _texts(product.title)
     nodes += [("text", f"Price: {product.price_text}"), ("text", "Rating: N.A.")]
-    nodes += [("button", name) for name in (*SUB_PAGES, BUY)]
-    return nodes
+    nodes += [("button", name) for name in SUB_PAGES]
+    if show_attributes:
+        nodes.append(("button", ATTRIBUTES))
+    return [*nodes, ("button", BUY)]
 
 
 def sub_page(instruction: str, product: Product, name: str) -> list[Node]:
-    """Description, features or reviews of a product; the original ships no reviews."""
+    """Description, features, reviews or attributes of a product; the original ships no reviews."""
     nodes = [*_head(instruction), ("button", PREV)]
     if name == "Description":
         nodes += _texts(product.description)
     elif name == "Features":
         nodes += _texts(*(f" {bullet}" for bullet in product.bullets))
+    elif name == ATTRIBUTES:
+        about = (product.category, product.query, product.product_category)
+        nodes += _texts(*(f" {attribute}" for attribute in product.attributes), *about)
     return nodes
 
 
@@ -73,18 +92,18 @@ def done_page(asin: str, options: Mapping[str, str], reward: float) -> list[Node
         "Thank you for shopping with us!", "Your code: ", "None", " (Paste it in your MTurk interface.)",
         "Purchased", "asin", asin, "options", bought, "attrs", "None", "category", "None", "query", "None",
         "product category", "None", "Target", "asin", "options", "attrs", "price upper", "instuction text",
-        "category", "product category", "query", "Goal ", "None", "Reward", "Your score (min 0.0, max 1.0)",
+        "category", "product category", "query", "Goal ", "None", "Reward", _SCORE,
         repr(reward), "Reward Details ", "None",
     )  # fmt: skip
 
 
-def as_text(nodes: Sequence[Node], url: str, visited: Collection[str]) -> str:
+def as_text(nodes: Sequence[Node]) -> str:
     """Texts only, between separators."""
     return " [SEP] ".join([text.strip() for _, text in nodes])
 
 
-def as_text_rich_upstream(nodes: Sequence[Node], url: str, visited: Collection[str]) -> str:
-    """One line a text, buttons marked. An option shows as chosen when its text in quotes is in the URL."""
+def as_text_rich_upstream(nodes: Sequence[Node]) -> str:
+    """One line a text, buttons marked; the chosen options once more in front, the last of the page first."""
     lines: list[str] = []
     front: list[str] = []
     for sort, text in nodes:
@@ -93,9 +112,10 @@ def as_text_rich_upstream(nodes: Sequence[Node], url: str, visited: Collection[s
         elif sort == "button":
             lines.append(f"[button] {text} [button_]\n")
         elif sort == "product":
-            mark = "clicked button" if text in visited else "button"
-            lines.append(f"\n[{mark}] {text} [{mark}_]\n")
-        elif f'"{text}"' in url:
+            lines.append(f"\n[button] {text} [button_]\n")
+        elif sort == "visited":
+            lines.append(f"\n[clicked button] {text} [clicked button_]\n")
+        elif sort == "chosen":
             lines.append(f"  [clicked button] {text} [clicked button_]\n")
             front.append(f"You have clicked {text}.\n")
         else:
@@ -103,7 +123,7 @@ def as_text_rich_upstream(nodes: Sequence[Node], url: str, visited: Collection[s
     return "".join(front[::-1] + lines)
 
 
-def as_text_rich(nodes: Sequence[Node], url: str, visited: Collection[str]) -> str:
+def as_text_rich(nodes: Sequence[Node]) -> str:
     """The Rememberer authors' shorter form: options on one line, chosen and visited ones in [[ ]]."""
     lines: list[str] = []
     front: list[str] = []
@@ -115,23 +135,51 @@ def as_text_rich(nodes: Sequence[Node], url: str, visited: Collection[str]) -> s
             lines.append(f"\n{text} ")
         elif sort == "button":
             lines.append(f"\n[{text}]")
-        elif sort == "product":
+        elif sort == "chosen":
+            lines.append(f"[[{text}]]")
+            front.append(f"\nYou have clicked {text}.")
+        elif sort == "option":
+            lines.append(f"[{text}]")
+        else:
             products += 1
             if products > SHOWN:  # products are the last thing on their page
                 break
-            lines.append(f"\n[[{text}]]" if text in visited else f"\n[{text}]")
-        elif f'"{text}"' in url:
-            lines.append(f"[[{text}]]")
-            front.append(f"\nYou have clicked {text}.")
-        else:
-            lines.append(f"[{text}]")
+            lines.append(f"\n[[{text}]]" if sort == "visited" else f"\n[{text}]")
     return "".join(front[::-1] + lines)
 
 
-RENDERERS: Mapping[ObservationMode, Callable[[Sequence[Node], str, Collection[str]], str]] = {
+def as_react(nodes: Sequence[Node]) -> str:
+    """ReAct's form: as the authors' one, but the instruction stands on the search page alone.
+
+    Source: the page texts of Yao et al. 2023 (ReAct), WebShop.
+    """
+    lines: list[str] = []
+    products = 0
+    for sort, text in nodes if nodes[0][1] == SHOP_NAME else nodes[2:]:
+        if not text.strip():
+            continue
+        if sort == "text":
+            lines.append(f"\n{text} ")
+        elif sort in ("option", "chosen"):
+            lines.append(f"[[{text}]]" if sort == "chosen" else f"[{text}]")
+        else:
+            products += sort in ("product", "visited")
+            if products > SHOWN:
+                break
+            lines.append(f"\n[{text}] ")
+    return "".join(lines)
+
+
+def score_line(reward: float) -> str:
+    """What ReAct's form shows after buying."""
+    return f"{_SCORE}: {reward!r}"
+
+
+RENDERERS: Mapping[TextMode, Callable[[Sequence[Node]], str]] = {
     "text_rich": as_text_rich,
     "text_rich_upstream": as_text_rich_upstream,
     "text": as_text,
+    "react": as_react,
 }
 
 

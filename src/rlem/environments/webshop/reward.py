@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rlem.core.errors import EnvironmentFaultError
 from rlem.core.types import JSON
 from rlem.environments.webshop.data import Goal, Product
 from rlem.environments.webshop.matching import alike, normalize_color
@@ -30,6 +31,7 @@ class Verdict:
     query_match: bool
     category_match: bool
     title_score: float
+    faithful: bool = False
 
     @property
     def base(self) -> float:
@@ -39,7 +41,13 @@ class Verdict:
 
     @property
     def type_factor(self) -> float:
-        """How far it is the right sort of product: 0, 0.1, 0.5 or 1."""
+        """How far it is the right sort of product: 0, 0.1, 0.5 or 1.
+
+        What was found by the wished query is of the right sort. The original (``faithful``) takes that
+        back where the titles have little in common.
+        """
+        if self.query_match and not self.faithful:
+            return 1.0
         if self.title_score == 0:
             return 0.0
         if self.title_score < 0.1:
@@ -77,13 +85,19 @@ def judge(
     *,
     price: float | None = None,
     nouns: Nouns = rule_nouns,
+    faithful: bool = False,
 ) -> Verdict:
     """Judges buying ``product`` with the ``chosen`` options for ``goal``.
 
     ``price`` in dollars replaces the product's own. A limit of zero or less fits no price; a goal without
-    attributes is judged by the rest (the original fails on both).
+    attributes is judged by the rest. ``faithful``: as the original judges, which scores titles otherwise.
+    Errors: EnvironmentFaultError with ``faithful`` where the original fails: on such limits and goals.
     """
     wanted = goal.product
+    if faithful and goal.price_upper <= 0:
+        raise EnvironmentFaultError("TypeError: the original fails on a price limit of zero or less")
+    if faithful and not goal.attributes:
+        raise EnvironmentFaultError("ZeroDivisionError: the original fails on a goal without attributes")
     return Verdict(
         attribute_matches=_attribute_matches(product, goal.attributes),
         attributes=len(goal.attributes),
@@ -92,7 +106,8 @@ def judge(
         price_fits=(product.price if price is None else price) <= goal.price_upper,
         query_match=product.query == wanted.query,
         category_match=len(_parts(product) & _parts(wanted)) >= 2,
-        title_score=_title_score(nouns(product.title), nouns(wanted.title)),
+        title_score=_title_score(nouns(product.title), nouns(wanted.title), faithful),
+        faithful=faithful,
     )
 
 
@@ -115,8 +130,12 @@ def _parts(product: Product) -> set[str]:
     return {part.strip() for part in product.product_category.split("›")}
 
 
-def _title_score(product_nouns: Sequence[str], goal_nouns: Sequence[str]) -> float:
-    """Share of the goal's nouns found; distinct over all, so a product may score below 1 against itself."""
+def _title_score(product_nouns: Sequence[str], goal_nouns: Sequence[str], faithful: bool) -> float:
+    """Share of the goal's nouns that the product's name has.
+
+    The original counts the goal's repeats, so that a product may score below 1 against itself.
+    """
     if not goal_nouns:
         return 0.2
-    return len(set(product_nouns) & set(goal_nouns)) / len(goal_nouns)
+    wanted = set(goal_nouns)
+    return len(wanted.intersection(product_nouns)) / len(goal_nouns if faithful else wanted)

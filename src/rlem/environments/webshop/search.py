@@ -15,6 +15,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,14 @@ def rounded_length(length: int) -> int:
     rest = length - _EXACT_LENGTHS
     shift = max(rest.bit_length() - 4, 0)
     return _EXACT_LENGTHS + ((rest >> shift) << shift)
+
+
+class Ranking(Protocol):
+    """What a shop asks of a search engine."""
+
+    def search(self, query: str, limit: int = 50) -> tuple[str, ...]:
+        """Ids of the best ``limit`` documents that share a term with the query, best first."""
+        ...
 
 
 class SearchIndex:
@@ -65,19 +74,10 @@ class SearchIndex:
         self._starts = np.concatenate(([0], np.cumsum(sizes)))
         self._documents = np.fromiter(chain.from_iterable(occurrences.values()), dtype=np.int32)
         frequency = np.fromiter(chain.from_iterable(counts.values()), dtype=np.float32)
-        self._denominators = np.float32(1) + frequency * self._length_factors(lengths)[self._documents]
-        self._idf = _idf(len(ordered), sizes)
-
-    @staticmethod
-    def _length_factors(lengths: NDArray[np.int64]) -> NDArray[np.float32]:
-        """1 / (k1 (1 - b + b |d| / avg)) of every document, rounded as the original rounds."""
-        if not lengths.size:
-            return np.zeros(0, dtype=np.float32)
-        average = np.float32(max(int(lengths.sum()), 1) / lengths.size)
         rounded = np.array([rounded_length(int(n)) for n in lengths], dtype=np.float32)
-        k1, b, one = np.float32(K1), np.float32(B), np.float32(1)
-        factors: NDArray[np.float32] = one / (k1 * ((one - b) + b * rounded / average))
-        return factors
+        factors = length_factors(rounded, int(lengths.sum()), len(ordered))
+        self._denominators = np.float32(1) + frequency * factors[self._documents]
+        self._idf = idf(len(ordered), sizes)
 
     def scores(self, query: str) -> NDArray[np.float32]:
         """Score of every document (by number) for a query; 0 where no term occurs."""
@@ -102,7 +102,18 @@ class SearchIndex:
         return tuple([self.ids[number] for number in best.tolist()])
 
 
-def _idf(size: int, frequencies: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Inverse document frequency of each term."""
+def length_factors(rounded: NDArray[np.float32], total: int, count: int) -> NDArray[np.float32]:
+    """1 / (k1 (1 - b + b |d| / avg)) of rounded lengths, in float32 as the original computes it.
+
+    ``total``: sum of the exact lengths of all ``count`` documents.
+    """
+    average = np.float32(max(total, 1) / max(count, 1))
+    k1, b, one = np.float32(K1), np.float32(B), np.float32(1)
+    factors: NDArray[np.float32] = one / (k1 * ((one - b) + b * rounded / average))
+    return factors
+
+
+def idf(size: int, frequencies: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Inverse document frequency of each term, among ``size`` documents."""
     values = [math.log(1 + (size - int(n) + 0.5) / (int(n) + 0.5)) for n in frequencies]
     return np.array(values, dtype=np.float32)

@@ -7,52 +7,96 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from typing import Literal
 
-from rlem.core.errors import UsageError
+from rlem.core.errors import EnvironmentFaultError, UsageError
 from rlem.core.seeds import generator
 from rlem.environments.webshop import pages
+from rlem.environments.webshop.analysis import terms
 from rlem.environments.webshop.data import Catalogue, Goal, Product
 from rlem.environments.webshop.nouns import rule_nouns
 from rlem.environments.webshop.pages import Node, ObservationMode
 from rlem.environments.webshop.reward import Nouns, Verdict, judge
-from rlem.environments.webshop.search import SearchIndex
+from rlem.environments.webshop.search import Ranking, SearchIndex
 
 PageKind = Literal["start", "search_results", "item_page", "item_sub_page", "done"]
 BASE_URL = "http://127.0.0.1:3000"
 RESULTS = 50
 """Search results kept of one query."""
 
+RANDOM = "<r>"
+"""First word of a search for random products."""
+
+_MAX_CLAUSES = 1024
+"""Distinct terms of a search above which the original's engine fails."""
+
 _PAGE_NAMES: tuple[PageKind, ...] = ("search_results", "item_page", "item_sub_page", "done")
-_SUB_PAGES = {name.lower(): name for name in pages.SUB_PAGES}
+_SUB_PAGES = {name.lower(): name for name in (*pages.SUB_PAGES, pages.ATTRIBUTES)}
+_SEARCH = "search"
+_CARRIED = re.compile(r"[^\[\n]+").fullmatch
+_PAGING = (pages.NEXT.lower(), pages.PREV.lower())
+_THOUGHT = "think"
+"""An action of ReAct's form that is answered and changes nothing."""
 
 
 class Shop:
-    """What all customers share: catalogue, search index and noun rule. Read-only."""
+    """What all customers share: catalogue, ranking and noun rule. Read-only.
 
-    def __init__(self, catalogue: Catalogue, *, nouns: Nouns = rule_nouns) -> None:
+    ``faithful``: with the crashes and slips of the original (the table in docs/webshop.md).
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        nouns: Nouns = rule_nouns,
+        ranking: Ranking | None = None,
+        faithful: bool = False,
+    ) -> None:
         self.catalogue = catalogue
         self.nouns = nouns
-        self.index = SearchIndex((product.asin, product.search_text) for product in catalogue.products)
+        self.faithful = faithful
+        self.ranking: Ranking = ranking or SearchIndex(
+            (product.asin, product.search_text) for product in catalogue.products
+        )
 
     def find(self, keywords: Sequence[str], rng: random.Random) -> tuple[str, ...]:
         """Ids of the products for a search.
 
         First word ``<r>``: 50 random ones; ``<c> category``, ``<q> query``, ``<a> attribute``: all that
-        have exactly that (none where the word is missing). Otherwise the ranking, 50 at most.
+        have exactly that. Otherwise the ranking, 50 at most.
+        Errors: EnvironmentFaultError in a faithful shop where the original fails.
         """
         catalogue, rest = self.catalogue, " ".join(keywords[1:]).strip()
-        if keywords[0] == "<r>":
-            asins = [product.asin for product in catalogue.products]
-            return tuple(rng.sample(asins, min(RESULTS, len(asins))))
+        if self.faithful:
+            _fail_as_original(keywords)
+        if keywords[0] == RANDOM:
+            count = len(catalogue.products)
+            drawn = rng.sample(range(count), min(RESULTS, count))
+            return tuple(catalogue.products[place].asin for place in drawn)
         if keywords[0] == "<c>":  # one word only, as in the original
-            return catalogue.by_category.get(keywords[1].strip(), ()) if rest else ()
+            return catalogue.by_category.get(keywords[1].strip(), ()) if len(keywords) > 1 else ()
         if keywords[0] == "<q>":
-            return catalogue.by_query.get(rest, ()) if rest else ()
+            return catalogue.by_query.get(rest, ())
         if keywords[0] == "<a>":
-            return tuple(product.asin for product in catalogue.products if rest in product.attributes)
-        return self.index.search(" ".join(keywords), RESULTS)
+            return catalogue.by_attribute.get(rest, ())
+        return self.ranking.search(" ".join(keywords), RESULTS)
+
+
+def _fail_as_original(keywords: Sequence[str]) -> None:
+    """Raises what a search raises in the original."""
+    if keywords[0] == "<a>":
+        raise EnvironmentFaultError("TypeError: the original fails on a search by attribute")
+    if keywords[0] == "<c>" and len(keywords) == 1:
+        raise EnvironmentFaultError("IndexError: the original fails on a search by no category")
+    if len(keywords) > _MAX_CLAUSES and keywords[0] not in (RANDOM, "<c>", "<q>"):
+        count = len(set(terms(" ".join(keywords))))
+        if count > _MAX_CLAUSES:
+            raise EnvironmentFaultError(
+                f"JavaException: the original fails on a search of {count} terms; {_MAX_CLAUSES} are the most"
+            )
 
 
 def parse_action(action: str) -> tuple[str, str] | None:
@@ -70,11 +114,24 @@ def parse_action(action: str) -> tuple[str, str] | None:
 
 
 class Session:
-    """One customer. ``shown`` products of a result page can be clicked (3 in the authors' fork, else 10)."""
+    """One customer. ``shown`` products of a result page can be clicked (3 in the authors' fork, else 10).
 
-    def __init__(self, shop: Shop, *, shown: int = pages.SHOWN) -> None:
+    ``show_attributes``: product pages have one more page with the attributes. ``react``: ReAct's rules: a
+    search starts from the search page alone, results have one page, ``think[...]`` is answered.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        *,
+        shown: int = pages.SHOWN,
+        show_attributes: bool = False,
+        react: bool = False,
+    ) -> None:
         self.shop = shop
         self.shown = shown
+        self.show_attributes = show_attributes
+        self.react = react
         self.goal: Goal | None = None
         self.last_verdict: Verdict | None = None
         self._session_id = ""
@@ -84,40 +141,72 @@ class Session:
         self._url_cache: str | None = None
         self._clear()
 
-    def reset(self, goal_index: int, *, session_id: str | None = None, seed: int = 0) -> None:
-        """Begins anew with a goal of the catalogue. ``seed`` is for random searches only."""
-        goals = self.shop.catalogue.goals
-        if not 0 <= goal_index < len(goals):
-            raise UsageError(f"goal {goal_index} does not exist; allowed: 0 to {len(goals) - 1}")
-        self.goal = goals[goal_index]
+    def reset(
+        self,
+        goal: int | Goal,
+        *,
+        session_id: str | None = None,
+        seed: int = 0,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Begins anew with a goal of the catalogue, or one of the caller's own.
+
+        ``seed``, or a generator ``rng`` in its place, is for random searches only.
+        """
+        if isinstance(goal, int):
+            goals = self.shop.catalogue.goals
+            if not 0 <= goal < len(goals):
+                raise UsageError(f"goal {goal} does not exist; allowed: 0 to {len(goals) - 1}")
+            self._session_id, self.goal = str(goal), goals[goal]
+        else:
+            self._session_id, self.goal = "own", goal
+        if session_id is not None:
+            self._session_id = session_id
         self.last_verdict = None
-        self._session_id = str(goal_index) if session_id is None else session_id
-        self._rng = generator(seed, "webshop", goal_index)
+        self._rng = rng or generator(seed, "webshop", self._session_id)
         self._clear()
 
     def step(self, action: str) -> tuple[float, bool, bool]:
         """Sends an action: (reward, whether something was bought, whether the action was understood).
 
-        What is not understood changes nothing. A search is accepted on every page.
+        What is not understood changes nothing. A search is accepted on every page but the last; in a
+        faithful shop there, too.
+        Errors: EnvironmentFaultError in a faithful shop where the original fails.
         """
+        self._said = ""
         parsed = parse_action(action)
-        if parsed is None:
-            return 0.0, False, False
-        name, argument = parsed
-        if name == "search":
-            self._search(argument.split(" "))
-            return 0.0, False, True
-        if name != "click" or argument == "search" or argument not in self._click_targets():
-            return 0.0, False, False
-        if argument == pages.BUY.lower():
-            return self._buy(), True, True
-        self._click(argument)
-        return 0.0, False, True
+        if parsed is not None:
+            name, argument = parsed
+            if name == _SEARCH and self._accepts_search():
+                self._search(argument.split(" "))
+                return 0.0, False, True
+            if name == "click" and self._can_click(argument):
+                if argument == pages.BUY.lower():
+                    return self._buy(), True, True
+                self._click(argument)
+                return 0.0, False, True
+            if name == _THOUGHT and self.react:
+                self._said = "OK."
+                return 0.0, False, True
+        self._said = "Invalid action!"
+        return 0.0, False, False
 
     @property
     def clickables(self) -> tuple[str, ...]:
         """What can be clicked here, lower case, in page order: buttons, product ids, option values."""
         return tuple(self._click_targets())
+
+    @property
+    def sendable(self) -> tuple[str, ...]:
+        """The clickables that an action can carry: not those with ``[`` or a line break in them."""
+        return tuple([text for text in self.clickables if _CARRIED(text) and self._can_click(text)])
+
+    def _can_click(self, text: str) -> bool:
+        """Whether a click on that is taken. The original takes none on what is called like its button."""
+        target = self._click_targets().get(text)
+        if target is None or text != _SEARCH:
+            return target is not None
+        return target[0] == "option" and not self.shop.faithful
 
     @property
     def has_search_bar(self) -> bool:
@@ -131,9 +220,39 @@ class Session:
             self._url_cache = self._build_url()
         return self._url_cache
 
+    @property
+    def page_results(self) -> tuple[str, ...]:
+        """The ids of the current result page; a page before the first or past the last lists nothing."""
+        end = (self.page or 0) * pages.PER_PAGE
+        return self._results[max(end - pages.PER_PAGE, 0) : end]
+
+    @property
+    def total_results(self) -> int:
+        """How many products the last search found."""
+        return len(self._results)
+
     def observation(self, mode: ObservationMode = "text_rich") -> str:
-        """The current page in one of the three forms."""
-        return pages.RENDERERS[mode](self._nodes(), self.url, self.visited)
+        """The current page in one of the forms."""
+        if mode == "url":
+            return self.url
+        if mode == "html":
+            from rlem.environments.webshop.html import render
+
+            return render(self, styled=False)
+        if mode == "react" and (said := self._react_answer()):
+            return said
+        return pages.RENDERERS[mode](self._nodes())
+
+    def _react_answer(self) -> str:
+        """What ReAct's form says in place of a page, or nothing."""
+        if self.kind == "done" and self.last_verdict:
+            return pages.score_line(self.last_verdict.total)
+        return self._said
+
+    def _accepts_search(self) -> bool:
+        if self.react:
+            return self.kind == "start"
+        return self.kind != "done" or self.shop.faithful
 
     def _clear(self) -> None:
         self.keywords: list[str] | None = None
@@ -142,6 +261,7 @@ class Session:
         self.visited: set[str] = set()
         self.options: dict[str, str] = {}
         self.sub_page = ""
+        self._said = ""
         self._results: tuple[str, ...] = ()
         self._go("start")
 
@@ -179,19 +299,22 @@ class Session:
         if self.kind == "start":
             return pages.start_page(text)
         if self.kind == "search_results":
-            products = [self.shop.catalogue.by_asin[asin] for asin in self._page_results()]
-            return pages.result_page(text, products, self.page or 0, len(self._results))
+            products = [self.shop.catalogue.by_asin[asin] for asin in self.page_results]
+            return pages.result_page(text, products, self.page or 0, self.total_results, self.visited)
         if self.kind == "item_page":
-            return pages.item_page(text, self._product())
+            return pages.item_page(
+                text, self._product(), self._is_chosen, show_attributes=self.show_attributes
+            )
         if self.kind == "item_sub_page":
             return pages.sub_page(text, self._product(), self.sub_page)
         reward = self.last_verdict.total if self.last_verdict else 0.0
         return pages.done_page(self.asin or "", self.options, reward)
 
-    def _page_results(self) -> tuple[str, ...]:
-        """The ids of the current result page; a page before the first or past the last lists nothing."""
-        end = (self.page or 0) * pages.PER_PAGE
-        return self._results[max(end - pages.PER_PAGE, 0) : end]
+    def _is_chosen(self, name: str, value: str) -> bool:
+        """Whether an option shows as chosen. The original looks for its text in quotes in the address."""
+        if self.shop.faithful:
+            return f'"{value}"' in self.url
+        return self.options.get(name) == value
 
     def _click_targets(self) -> dict[str, tuple[str, str]]:
         """What can be clicked: text -> (sort, product id or option name). Later ones replace earlier ones
@@ -199,7 +322,9 @@ class Session:
         if self._target_cache is None:
             targets = {text.lower(): ("button", "") for sort, text in self._nodes() if sort == "button"}
             if self.kind == "search_results":
-                shown = self._page_results()[: self.shown]
+                if self.react:
+                    targets = {text: target for text, target in targets.items() if text not in _PAGING}
+                shown = self.page_results[: self.shown]
                 targets.update({asin.lower(): ("product", asin) for asin in shown})
             elif self.kind == "item_page":
                 for name, values in self._product().options:
@@ -208,17 +333,25 @@ class Session:
         return self._target_cache
 
     def _search(self, keywords: list[str]) -> None:
-        self.keywords = keywords
-        self._results = self.shop.find(keywords, self._rng)
+        results = self.shop.find(keywords, self._rng)  # may raise: nothing has changed then
+        self.keywords, self._results = keywords, results
         self._show_results(1)
+
+    def _turn_to(self, page: int) -> None:
+        """Shows a page of the same search. The original searches anew, which shows with random products."""
+        if self.shop.faithful and self.keywords and self.keywords[0] == RANDOM:
+            self._results = self.shop.find(self.keywords, self._rng)
+        self._show_results(page)
 
     def _show_results(self, page: int) -> None:
         self.page, self.asin, self.options = page, None, {}
         self._go("search_results")
 
     def _page_name(self) -> str:
-        """The kind of page as the original guesses it: the first name that occurs in the URL, whose
-        keywords may contain one too."""
+        """The kind of page; as the original guesses it in a faithful shop: the first name that occurs in
+        the URL, whose keywords may contain one too."""
+        if not self.shop.faithful:
+            return self.kind
         url = self.url
         return next((name for name in _PAGE_NAMES if name in url), "")
 
@@ -230,11 +363,11 @@ class Session:
         if target == pages.BACK.lower():
             self._clear()
         elif target == pages.NEXT.lower() and here == "search_results":
-            self._show_results(page + 1)
+            self._turn_to(page + 1)
         elif target == pages.PREV.lower() and here == "search_results":
-            self._show_results(page - 1)
+            self._turn_to(page - 1)
         elif target == pages.PREV.lower() and here == "item_page":
-            self._show_results(page)
+            self._turn_to(page)
         elif target == pages.PREV.lower() and here == "item_sub_page":
             self._go("item_page")
         elif target in _SUB_PAGES:
@@ -246,11 +379,14 @@ class Session:
                 self.visited.add(value)
             elif sort == "option":
                 self.options[value] = target
+                self._said = f"You have clicked {target}."
             self._go("item_page")
 
     def _buy(self) -> float:
         if self.goal is None:
             raise UsageError("the session has no goal yet; call reset first")
-        self.last_verdict = judge(self._product(), self.options, self.goal, nouns=self.shop.nouns)
+        self.last_verdict = judge(
+            self._product(), self.options, self.goal, nouns=self.shop.nouns, faithful=self.shop.faithful
+        )
         self._go("done")
         return self.last_verdict.total

@@ -1,0 +1,1 @@
+"""Recordings of the original shop, replayed against ours: ``rlem env check webshop``."""

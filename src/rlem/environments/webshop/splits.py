@@ -1,0 +1,142 @@
+"""Which tasks the published sets are made of.
+
+Synthetic goals are counted in our own order, which is the original's. Human goals have two orders: ours,
+and the official one, in which the papers count: it is the order of the public site.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from rlem.core.errors import UnknownNameError, UsageError
+from rlem.environments.ranges import parse_range
+from rlem.environments.webshop.data import Catalogue
+
+_SPLITS = {
+    "test": (0, 100, "100 test tasks"),
+    "S0": (500, 510, "10 training tasks, first set"),
+    "S1": (510, 520, "10 training tasks, second set"),
+}
+_BASELINE = {"baseline/test": (0, 500), "baseline/eval": (500, 1500), "baseline/train": (1500, None)}
+_SMALL = "small/"
+_OFFICIAL = "official:"
+_NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
+_LIMIT_TEXT = ", and price lower than "
+
+
+class TaskSets:
+    """Named task sets and ranges over a catalogue's goals.
+
+    ``order``: place in our order of each official human goal, as the Rememberer authors' pub-to-mine.list
+    has it for the full data. ``official``: the instructions of the official human goals; where the list
+    does not fit the data, goals are found by their words, so that a part of the data will do.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        order: Sequence[int] | None = None,
+        official: Sequence[str] | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._order = order
+        self._official = official
+        self._places: Mapping[int, int] | None = None
+
+    def describe(self) -> Mapping[str, str]:
+        """The named sets with one line on each."""
+        human = self._catalogue.goal_kind == "human"
+        sets = {f"{_SMALL}{name}": f"{text} (goals {a}:{b})" for name, (a, b, text) in _SPLITS.items()}
+        for name, (start, stop, _) in _SPLITS.items():
+            sets[name] = f"official goals {start}:{stop}" if human else f"the same as {_SMALL}{name}"
+        for name, (first, end) in _BASELINE.items():
+            sets[name] = f"split of the original's baselines (goals {first}:{end or ''})"
+        if human:
+            sets[f"{_OFFICIAL}A:B"] = "a range of the official goals"
+        return sets
+
+    def numbers(self, spec: str) -> Sequence[int]:
+        """Goal numbers of a named set, a range ``A:B``, or ``official:A:B`` with human goals.
+
+        Errors: UnknownNameError for an unknown name; UsageError for goals that this catalogue has not.
+        """
+        count = len(self._catalogue.goals)
+        if (found := parse_range(spec, count)) is not None:
+            return found
+        human = self._catalogue.goal_kind == "human"
+        if human and spec.startswith(_OFFICIAL):
+            return self._officials(spec, parse_range(spec.removeprefix(_OFFICIAL), self._official_count()))
+        if spec in _BASELINE:
+            start, stop = _BASELINE[spec]
+            return self._own(spec, start, stop or max(count, start + 1))
+        name = spec.removeprefix(_SMALL)
+        if name not in _SPLITS or spec not in self.describe():
+            raise UnknownNameError("task set", spec, (*self.describe(), "A:B"))
+        start, stop, _ = _SPLITS[name]
+        if human and spec == name:
+            return self._officials(spec, range(start, stop))
+        return self._own(spec, start, stop)
+
+    def _own(self, spec: str, start: int, stop: int) -> range:
+        count = len(self._catalogue.goals)
+        if stop > count:
+            raise UsageError(
+                f"task set {spec!r} needs goals up to {stop - 1}; this catalogue has {count} "
+                f"{self._catalogue.goal_kind} goals: use a range A:B with 0 <= A < B <= {count}"
+            )
+        return range(start, stop)
+
+    def _officials(self, spec: str, wanted: range | None) -> list[int]:
+        if wanted is None:
+            raise UsageError(
+                f"task set {spec!r}: give official goals as official:A:B, for example official:0:100"
+            )
+        places = self._official_places()
+        found = [places[number] for number in wanted if number in places]
+        if len(found) < len(wanted):
+            count = len(self._catalogue.goals)
+            raise UsageError(
+                f"task set {spec!r} needs official goals {wanted.start} to {wanted.stop - 1}; this catalogue "
+                f"has {len(found)} of them among its {count} human goals: load the full data, or use a range "
+                f"A:B with 0 <= A < B <= {count}"
+            )
+        return found
+
+    def _official_count(self) -> int:
+        return max(len(self._official or ()), len(self._order or ()))
+
+    def _official_places(self) -> Mapping[int, int]:
+        """Our place of each official goal that the catalogue has."""
+        if self._places is None:
+            self._places = self._find_places()
+        return self._places
+
+    def _find_places(self) -> Mapping[int, int]:
+        goals = self._catalogue.goals
+        if self._order is not None and max(self._order, default=0) < len(goals):
+            return dict(enumerate(self._order))
+        if self._official is None:
+            raise UsageError(
+                "task sets of official human goals need their order: put pub-to-mine.list (with the full "
+                "data) or human_goals.json into the data folder, or use a range A:B"
+            )
+        ours: dict[str, list[int]] = defaultdict(list)
+        for place, goal in enumerate(goals):
+            ours[_words(goal.instruction)].append(place)
+        places: dict[int, int] = {}
+        for number, text in enumerate(self._official):
+            if same := ours.get(_words(text)):  # of goals with the same words, each is used once, in order
+                places[number] = same.pop(0)
+        return places
+
+
+def _words(instruction: str) -> str:
+    """An instruction for comparison: the official list lacks the price limit and some punctuation.
+
+    >>> _words("Men's loafers, black, and price lower than 60.00 dollars") == _words("mens loafers black")
+    True
+    """
+    return _NEITHER_LETTER_NOR_DIGIT.sub("", instruction.partition(_LIMIT_TEXT)[0].lower())

@@ -1,0 +1,132 @@
+"""``rlem env check webshop`` as a user runs it, on the bundled products and recordings of our own making."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from tests.support.command import complaint, inside, rlem, well
+
+from rlem.environments.webshop.catalogue import generate
+from rlem.environments.webshop.check.folder import check_folder
+from rlem.environments.webshop.data import build_catalogue
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled products as the original's files."""
+    folder = tmp_path_factory.mktemp("data")
+    products, attributes = generate(n_products=30)
+    (folder / "items_shuffle.json").write_text(json.dumps(products), encoding="utf-8")
+    (folder / "items_ins_v2.json").write_text(json.dumps(attributes), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """Recordings that agree with the shop: prices, and two colours, compressed."""
+    folder = tmp_path / "golden"
+    folder.mkdir()
+    products = build_catalogue(*generate(n_products=30)).products
+    rows = [json.dumps({"asin": product.asin, "price": product.price}) for product in products]
+    (folder / "prices_synthetic.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    colours = '{"s": "dark green", "color": "dark"}\n{"s": "tangerine", "color": "tan"}\n'
+    (folder / "normalize_color.jsonl.gz").write_bytes(gzip.compress(colours.encode()))
+    return folder
+
+
+def test_recordings_that_agree(data: Path, golden: Path, tmp_path: Path) -> None:
+    """All rows are tried, none differs, the status is 0; the JSON holds the counts and nothing else."""
+    arguments = ("env", "check", "webshop", "--data", data, "--golden", golden)
+    done = rlem(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["file", "tried", "differ"],
+        ["normalize_color.jsonl.gz", "2", "0"],
+        ["prices_synthetic.jsonl", "30", "0"],
+        ["all", "32", "0"],
+    ]
+    assert json.loads(well(*arguments, "--json", cwd=tmp_path)) == {
+        "files": {
+            "normalize_color.jsonl.gz": {"tried": 2, "different": 0},
+            "prices_synthetic.jsonl": {"tried": 30, "different": 0},
+        }
+    }
+
+
+def test_a_difference_is_shown_in_full(data: Path, golden: Path, tmp_path: Path) -> None:
+    """A differing row is named with line, field and both values, and the status is 1; --show limits that."""
+    lines = '{"s": "large", "color": "large"}\n' + '{"s": "navy blue", "color": "navy"}\n' * 3
+    (golden / "normalize_color.jsonl").write_text(lines, encoding="utf-8")
+    arguments = ("env", "check", "webshop", "--data", data, "--golden", golden)
+    done = inside(*arguments, "--show", "2", cwd=tmp_path)
+    assert done.returncode == 1
+    assert ["normalize_color.jsonl", "4", "3"] in [line.split() for line in done.stdout.splitlines()]
+    assert done.stdout.count("normalize_color.jsonl: line") == 2
+    assert "normalize_color.jsonl: line 2\n  color, from character 0\n    ours:     'blue'\n" in done.stdout
+    assert "    recorded: 'navy'\n" in done.stdout
+    counts = json.loads(inside(*arguments, "--json", cwd=tmp_path).stdout)["files"]
+    assert counts["normalize_color.jsonl"] == {"tried": 4, "different": 3}
+
+
+def test_an_unknown_file_is_mentioned(data: Path, golden: Path, tmp_path: Path) -> None:
+    """What no name tells about is not replayed, and that is said; it is no error."""
+    (golden / "holiday.txt").write_text("sun")
+    done = inside("env", "check", "webshop", "--data", data, "--golden", golden, "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "holiday.txt" in done.stderr
+    assert len(json.loads(done.stdout)["files"]) == 2
+
+
+def test_a_broken_recording_is_an_error(data: Path, golden: Path, tmp_path: Path) -> None:
+    """File, line and field are named, the others are replayed all the same, the status is 1."""
+    (golden / "rewards.jsonl").write_text('{"goal_set": "synthetic", "goal_index": 0}\n')
+    done = inside("env", "check", "webshop", "--data", data, "--golden", golden, "--json", cwd=tmp_path)
+    message = complaint(done, 1)
+    assert "rewards.jsonl: line 1" in message
+    assert "'goal_override' is missing" in message
+    assert set(json.loads(done.stdout)["files"]) == {"normalize_color.jsonl.gz", "prices_synthetic.jsonl"}
+    (golden / "search.jsonl.gz").write_bytes(b"no gzip")
+    done = inside("env", "check", "webshop", "--data", data, "--golden", golden, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "rewards.jsonl: line 1" in done.stderr
+    assert "search.jsonl.gz: line 1: cannot be read" in done.stderr
+
+
+def test_folders_that_are_not_there(data: Path, golden: Path, tmp_path: Path) -> None:
+    """A folder that is missing, empty or of the wrong kind is refused in one line."""
+
+    def refused(data_folder: Path, golden_folder: Path) -> str:
+        done = inside(
+            "env", "check", "webshop", "--data", data_folder, "--golden", golden_folder, cwd=tmp_path
+        )
+        assert done.stdout == ""
+        return complaint(done, 1)
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "holds no recording" in refused(data, empty)
+    assert "holds no recording" in refused(data, data)
+    assert "is not a folder" in refused(data, tmp_path / "nowhere")
+    assert "does not exist" in refused(tmp_path / "nowhere", golden)
+    assert "products are missing" in refused(empty, golden)
+
+
+def test_wrong_use(data: Path, golden: Path, tmp_path: Path) -> None:
+    """A missing option, an unknown environment and a negative number are wrong use: status 2."""
+    both = ("--data", data, "--golden", golden)
+    assert "--golden" in complaint(inside("env", "check", "webshop", "--data", data, cwd=tmp_path), 2)
+    assert "'webshop'" in complaint(inside("env", "check", "webshp", *both, cwd=tmp_path), 2)
+    assert "-1" in complaint(inside("env", "check", "webshop", *both, "--show", "-1", cwd=tmp_path), 2)
+
+
+def test_progress_is_told_row_by_row(data: Path, golden: Path) -> None:
+    """Whoever waits hears of every row: file, its number, how many files, rows so far."""
+    heard: list[tuple[str, int, int, int]] = []
+    check_folder(data, golden, progress=lambda *news: heard.append(news))
+    assert heard[:2] == [("normalize_color.jsonl.gz", 0, 2, 1), ("normalize_color.jsonl.gz", 0, 2, 2)]
+    assert heard[-1] == ("prices_synthetic.jsonl", 1, 2, 30)
+    assert len(heard) == 32
