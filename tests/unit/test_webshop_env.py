@@ -178,6 +178,7 @@ def test_keywords_can_confuse_the_page(shops: dict[bool, Shop], faithful: bool, 
         ("<a> easy clean", "TypeError"),
         ("<c>", "IndexError"),
         (" ".join(f"w{i}x" for i in range(1025)), "JavaException"),
+        (",".join(f"w{i}x" for i in range(1025)), "JavaException"),
     ],
 )
 def test_crashes_of_the_original(shops: dict[bool, Shop], words: str, error: str) -> None:
@@ -419,6 +420,13 @@ def test_official_goals_are_found_by_their_words() -> None:
     assert len({task.id for task in found}) == 30
     with pytest.raises(UsageError, match="has 9 of them among its 30 human goals"):
         env.tasks("official:0:10")
+
+
+def test_official_goals_beyond_the_list() -> None:
+    """The list reaches to the 600th official goal; later ones are found by their words."""
+    shop = human_shop(3)
+    env = WebShop(shop, official_order=[2, 0], official_texts=["x", "y", shop.catalogue.goals[1].instruction])
+    assert [task.id for task in env.tasks("official:0:3")] == ["webshop:2", "webshop:0", "webshop:1"]
 
 
 def test_oracle_on_the_bundled_shop() -> None:

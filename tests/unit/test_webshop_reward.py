@@ -52,7 +52,7 @@ def test_full_reward() -> None:
 )
 def test_parts(chosen: dict[str, str], price: float, total: float) -> None:
     """Each wish counts the same; the name of a chosen option does not; the limit itself is allowed."""
-    assert judge(KETTLE, chosen, GOAL, price=price).total == pytest.approx(total)
+    assert judge(replace(KETTLE, price=price), chosen, GOAL).total == pytest.approx(total)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,15 @@ def test_what_crashed_the_original_is_answered() -> None:
     with pytest.raises(EnvironmentFaultError, match=r"^TypeError: "):
         judge(KETTLE, {}, replace(GOAL, price_upper=0), faithful=True)
     assert "r_option" not in bare.as_info()
+
+
+def test_likeness_has_a_side() -> None:
+    """The chosen value is compared with the wish, in this order: the likeness of difflib is not symmetric."""
+    for chosen, wish, matches in (
+        ("8x40 uhd binoculars", "10x50 uhd binoculars", 1),
+        ("10x50 uhd binoculars", "8x40 uhd binoculars", 0),
+    ):
+        assert judge(KETTLE, {"size": chosen}, replace(GOAL, options=(wish,))).option_matches == matches
 
 
 def test_colours_and_pairs() -> None:

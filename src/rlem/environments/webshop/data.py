@@ -183,6 +183,8 @@ def build_catalogue(
         if asin == "nan" or len(asin) > MAX_ASIN or asin in seen:
             continue
         seen.add(asin)
+        if problem := attributes_problem(attributes.get(asin, {})):
+            raise DataError(f"the attributes of {asin!r}: {problem}")
         loaded.append(parse_product(entry, attributes.get(asin, {}), position, rng))
     if goals == "human":
         made = _human_goals(loaded, human or {}, rng)
@@ -191,6 +193,41 @@ def build_catalogue(
     rng.seed(SHUFFLE_SEED)
     rng.shuffle(made)
     return LoadedCatalogue(products=tuple(loaded), goals=tuple(made), goal_kind=goals)
+
+
+def attributes_problem(entry: Any) -> str:
+    """What is wrong with a product's entry in items_ins_v2*.json, or nothing.
+
+    >>> attributes_problem({"attributes": "soft"})
+    "'attributes' is 'soft'; expected a list of texts"
+    """
+    if not isinstance(entry, Mapping):
+        return f"the entry is a {type(entry).__name__}; expected an object"
+    for key in ("attributes", "instruction_attributes"):
+        value = entry.get(key, []) if key == "attributes" else entry.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            return f"{key!r} is {value!r:.60}; expected a list of texts"
+    instruction = entry.get("instruction")
+    if instruction is not None and not isinstance(instruction, str):
+        return f"'instruction' is {instruction!r:.60}; expected a text"
+    return ""
+
+
+def parse_human(entry: Any) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Instruction, attributes and options of one entry of items_human_ins*.json.
+
+    Errors: DataError says what is missing or of the wrong kind.
+    """
+    try:
+        wanted, options = entry["instruction_attributes"], entry["instruction_options"]
+        if not isinstance(wanted, list) or not isinstance(options, list):
+            raise TypeError("not a list")
+        return str(entry["instruction"]).strip("."), tuple(map(str, wanted)), tuple(map(str, options))
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{error}; expected 'instruction' (text), 'instruction_attributes' and 'instruction_options' "
+            "(lists)"
+        ) from None
 
 
 class GoalDraws:
@@ -365,15 +402,12 @@ def _human_goals(
     """One goal for each instruction that people wrote, products in order."""
     goals: list[Goal] = []
     for product in products:
-        for number, entry in enumerate(human.get(product.asin, ())):
+        for number, entry in enumerate(_human_entries(human, product.asin)):
             try:
-                instruction = str(entry["instruction"])
-                wanted = tuple(map(str, entry["instruction_attributes"]))
-                options = tuple(map(str, entry["instruction_options"]))
-            except (KeyError, TypeError) as error:
+                instruction, wanted, options = parse_human(entry)
+            except DataError as error:
                 raise DataError(
-                    f"human instruction {number} of {product.asin!r} is broken ({error}); expected "
-                    "'instruction' (text), 'instruction_attributes' and 'instruction_options' (lists)"
+                    f"human instruction {number} of {product.asin!r} is broken: {error}"
                 ) from None
             if not wanted:
                 continue
@@ -381,13 +415,20 @@ def _human_goals(
             goals.append(
                 Goal(
                     product=product,
-                    instruction=instruction.strip(".") + limit_text(limit),
+                    instruction=instruction + limit_text(limit),
                     attributes=wanted,
                     options=options,
                     price_upper=limit,
                 )
             )
     return goals
+
+
+def _human_entries(human: Mapping[str, Any], asin: str) -> Sequence[Any]:
+    entries = human.get(asin, [])
+    if not isinstance(entries, list):
+        raise DataError(f"the human instructions of {asin!r} are a {type(entries).__name__}; expected a list")
+    return entries
 
 
 def _group(

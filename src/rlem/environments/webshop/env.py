@@ -11,17 +11,17 @@ from types import MappingProxyType
 
 from rlem.core.errors import ClosedError, UnknownNameError, UsageError
 from rlem.core.types import JSON, Step, Task, termination
+from rlem.environments.lazy import LazySequence
 from rlem.environments.webshop import pages
 from rlem.environments.webshop.data import Catalogue, GoalKind, build_catalogue
 from rlem.environments.webshop.files import load_catalogue, load_official_order, load_official_texts
 from rlem.environments.webshop.nouns import rule_nouns
 from rlem.environments.webshop.oracle import plan
-from rlem.environments.webshop.pages import ObservationMode
+from rlem.environments.webshop.pages import SEARCH_ACTION, ObservationMode
 from rlem.environments.webshop.reward import Nouns
 from rlem.environments.webshop.session import Session, Shop, parse_action
 from rlem.environments.webshop.splits import TaskSets
 
-SEARCH_ACTION = "search[<words>]"
 _VALID: Mapping[str, JSON] = MappingProxyType({"valid": True})
 _SHORT_MODES = ("text_rich", "react")
 """Modes that show, and let click, three products of a result page."""
@@ -118,7 +118,8 @@ class WebShop:
         Errors: UnknownNameError for an unknown name; UsageError for a range or set with goals that this
         catalogue does not have.
         """
-        return [self._task(number) for number in self._sets.numbers(spec)]
+        numbers = self._sets.numbers(spec)
+        return LazySequence(len(numbers), lambda place: self._task(numbers[place]))
 
     def reset(self, task: Task | str, *, seed: int = 0) -> Step:
         """Begins an episode of a task. ``seed`` only matters for random searches (``search[<r>]``)."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlem.environments.webshop.reward import Verdict
     from rlem.environments.webshop.session import Session
 
-SEARCH = "search[<words>]"
+SEARCH = pages.SEARCH_ACTION
 """Value of the search button; the words stand in the field ``words`` of the same form."""
 
 _PACKAGE = "rlem.environments.webshop"

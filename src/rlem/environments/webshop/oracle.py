@@ -71,5 +71,5 @@ def _value(product: Product, option: str | tuple[str, str]) -> str | None:
     wished = option[1] if isinstance(option, tuple) else option
     values = [value for _, offered in product.options for value in offered]
     values.sort(key=lambda value: value != wished)
-    counting = (value for value in values if alike(normalize_color(option), normalize_color(value)))
+    counting = (value for value in values if alike(normalize_color(value), normalize_color(option)))
     return next(counting, wished if wished in values else None)

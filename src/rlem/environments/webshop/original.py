@@ -92,12 +92,7 @@ class TextEnv:
             raise UnknownNameError("observation mode", observation_mode, modes)
         self.rng = rng or random.Random(seed)
         if isinstance(shop, Shop):
-            if faithful and not shop.faithful:
-                shop = Shop(shop.catalogue, nouns=shop.nouns, ranking=shop.ranking, faithful=True)
-            self.shop = shop
-            if shop.faithful and rng is None:  # as the original leaves it when it has loaded its goals
-                self.rng.seed(SHUFFLE_SEED)
-                self.rng.shuffle(list(range(len(shop.catalogue.goals))))
+            self.shop = self._enter(shop, faithful, own_rng=rng is None)
         else:
             kind: GoalKind = "human" if human_goals else "synthetic"
             self.shop = WebShop.open(shop, goals=kind, price_seed=self.rng, faithful=faithful).shop
@@ -121,9 +116,17 @@ class TextEnv:
         self._actions: Counter[str] = Counter()
         self.goal_numbers = self._choose_goals(filter_goals, limit_goals)
         """Places in the catalogue of the goals that are played, in order."""
-        slip = self.faithful and len(self.goal_numbers) > 1  # one goal alone does come
-        self._draws = GoalDraws(self._weights(self.goal_numbers), faithful=slip)
+        self._draws = GoalDraws(self._weights(self.goal_numbers), faithful=self.faithful)
         self.reset()
+
+    def _enter(self, shop: Shop, faithful: bool, *, own_rng: bool) -> Shop:
+        """The shop, faithful if asked for; our generator then as the original's when its goals are loaded."""
+        if faithful and not shop.faithful:
+            shop = Shop(shop.catalogue, nouns=shop.nouns, ranking=shop.ranking, faithful=True)
+        if shop.faithful and own_rng:
+            self.rng.seed(SHUFFLE_SEED)
+            self.rng.shuffle(list(range(len(shop.catalogue.goals))))
+        return shop
 
     def reset(
         self, session: int | str | None = None, instruction_text: str | None = None

@@ -19,6 +19,8 @@ Node = tuple[Sort, str]
 ObservationMode = Literal["text_rich", "text_rich_upstream", "text", "react", "url", "html"]
 MODES: tuple[ObservationMode, ...] = get_args(ObservationMode)
 TextMode = Literal["text_rich", "text_rich_upstream", "text", "react"]
+SEARCH_ACTION = "search[<words>]"
+"""How a search is listed among the actions of a page."""
 PER_PAGE = 10
 SHOWN = 3
 """Products that the Rememberer authors' form of a result page shows and lets click."""
@@ -129,7 +131,7 @@ def as_text_rich(nodes: Sequence[Node]) -> str:
     front: list[str] = []
     products = 0
     for sort, text in nodes:
-        if not text.strip():
+        if _is_blank(text):
             continue
         if sort == "text":
             lines.append(f"\n{text} ")
@@ -156,7 +158,7 @@ def as_react(nodes: Sequence[Node]) -> str:
     lines: list[str] = []
     products = 0
     for sort, text in nodes if nodes[0][1] == SHOP_NAME else nodes[2:]:
-        if not text.strip():
+        if _is_blank(text):
             continue
         if sort == "text":
             lines.append(f"\n{text} ")
@@ -168,6 +170,11 @@ def as_react(nodes: Sequence[Node]) -> str:
                 break
             lines.append(f"\n[{text}] ")
     return "".join(lines)
+
+
+def _is_blank(text: str) -> bool:
+    """Whether the shorter forms leave a text out: blanks and line breaks, spelled ``\\n`` or not."""
+    return not text.replace("\n", "").replace("\\n", "").strip(" ")
 
 
 def score_line(reward: float) -> str:
@@ -188,5 +195,5 @@ def _head(instruction: str) -> list[Node]:
 
 
 def _texts(*texts: str) -> list[Node]:
-    """Text nodes; an empty text makes no node in HTML."""
-    return [("text", text) for text in texts if text]
+    """Text nodes; an empty text makes no node in HTML, and one that is a line break is not shown."""
+    return [("text", text) for text in texts if text not in ("", "\n")]

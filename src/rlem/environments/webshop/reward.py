@@ -83,13 +83,12 @@ def judge(
     chosen: Mapping[str, str],
     goal: Goal,
     *,
-    price: float | None = None,
     nouns: Nouns = rule_nouns,
     faithful: bool = False,
 ) -> Verdict:
     """Judges buying ``product`` with the ``chosen`` options for ``goal``.
 
-    ``price`` in dollars replaces the product's own. A limit of zero or less fits no price; a goal without
+    A limit of zero or less fits no price; a goal without
     attributes is judged by the rest. ``faithful``: as the original judges, which scores titles otherwise.
     Errors: EnvironmentFaultError with ``faithful`` where the original fails: on such limits and goals.
     """
@@ -103,7 +102,7 @@ def judge(
         attributes=len(goal.attributes),
         option_matches=_option_matches(chosen.values(), goal),
         options=len(goal.options),
-        price_fits=(product.price if price is None else price) <= goal.price_upper,
+        price_fits=product.price <= goal.price_upper,
         query_match=product.query == wanted.query,
         category_match=len(_parts(product) & _parts(wanted)) >= 2,
         title_score=_title_score(nouns(product.title), nouns(wanted.title), faithful),
@@ -121,9 +120,9 @@ def _attribute_matches(product: Product, wanted: Sequence[str]) -> int:
 
 
 def _option_matches(chosen: Iterable[str], goal: Goal) -> int:
-    """Wanted options that one of the chosen values is like."""
+    """Wanted options that one of the chosen values is like: that value first, for likeness has a side."""
     values = [normalize_color(value) for value in chosen]
-    return sum(any(alike(normalize_color(option), value) for value in values) for option in goal.options)
+    return sum(any(alike(value, normalize_color(option)) for value in values) for option in goal.options)
 
 
 def _parts(product: Product) -> set[str]:

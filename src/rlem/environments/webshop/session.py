@@ -91,8 +91,9 @@ def _fail_as_original(keywords: Sequence[str]) -> None:
         raise EnvironmentFaultError("TypeError: the original fails on a search by attribute")
     if keywords[0] == "<c>" and len(keywords) == 1:
         raise EnvironmentFaultError("IndexError: the original fails on a search by no category")
-    if len(keywords) > _MAX_CLAUSES and keywords[0] not in (RANDOM, "<c>", "<q>"):
-        count = len(set(terms(" ".join(keywords))))
+    query = " ".join(keywords)
+    if len(query) > _MAX_CLAUSES and keywords[0] not in (RANDOM, "<c>", "<q>"):
+        count = len(set(terms(query)))
         if count > _MAX_CLAUSES:
             raise EnvironmentFaultError(
                 f"JavaException: the original fails on a search of {count} terms; {_MAX_CLAUSES} are the most"

@@ -30,8 +30,8 @@ class TaskSets:
     """Named task sets and ranges over a catalogue's goals.
 
     ``order``: place in our order of each official human goal, as the Rememberer authors' pub-to-mine.list
-    has it for the full data. ``official``: the instructions of the official human goals; where the list
-    does not fit the data, goals are found by their words, so that a part of the data will do.
+    has it for the first 600 of the full data. ``official``: the instructions of the official human goals;
+    those that the list has not, or all where it does not fit the data, are found by their words.
     """
 
     def __init__(
@@ -116,19 +116,23 @@ class TaskSets:
 
     def _find_places(self) -> Mapping[int, int]:
         goals = self._catalogue.goals
+        places: dict[int, int] = {}
         if self._order is not None and max(self._order, default=0) < len(goals):
-            return dict(enumerate(self._order))
+            places.update(enumerate(self._order))
+        if self._official is None and places:
+            return places
         if self._official is None:
             raise UsageError(
                 "task sets of official human goals need their order: put pub-to-mine.list (with the full "
                 "data) or human_goals.json into the data folder, or use a range A:B"
             )
+        taken = set(places.values())
         ours: dict[str, list[int]] = defaultdict(list)
         for place, goal in enumerate(goals):
-            ours[_words(goal.instruction)].append(place)
-        places: dict[int, int] = {}
+            if place not in taken:
+                ours[_words(goal.instruction)].append(place)
         for number, text in enumerate(self._official):
-            if same := ours.get(_words(text)):  # of goals with the same words, each is used once, in order
+            if number not in places and (same := ours.get(_words(text))):  # of the same words, each once
                 places[number] = same.pop(0)
         return places
 

@@ -96,7 +96,11 @@ def check_folder(
     shops = Shops(data)
     shops.catalogue(False)  # what is wrong with the data is said once, not for every recording
     results: list[FileResult] = []
-    errors: list[str] = []
+    errors = [
+        f"{root / name}: a recording with an ending that cannot be read; known are {', '.join(_ENDINGS)}"
+        for name in names
+        if name not in known and name.split(".")[0] in KINDS
+    ]
     for number, name in enumerate(known):
         tell = partial(progress, name, number, len(known)) if progress else _nobody
         try:
@@ -139,7 +143,7 @@ def _replayed(path: Path, place: str, kind: _Kind, row: Any) -> list[Found]:
         return [("exception", str(error), None)]
     except RlemError as error:
         raise DataError(f"{path}: {place}: cannot be replayed: {error}") from error
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}"
         raise DataError(
             f"{path}: {place}: cannot be replayed; a field is of the wrong kind ({what})"

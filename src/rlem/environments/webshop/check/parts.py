@@ -29,15 +29,25 @@ _CHANGES = {
     "BulletPoints": "bullets",
     "Title": "title",
     "Description": "description",
+    "query": "query",
+    "product_category": "product_category",
 }
+"""Fields that a row may override, and our names for those of the product."""
+_ELSEWHERE = {"name", "attributes", "goal_options", "price_upper"}
 
 
 def search(shops: Shops, row: Record) -> list[Found]:
-    """A search, its words and terms, and where the ranking tells them its scores."""
+    """A search, or its exception: words, terms, products, and scores where the ranking tells them."""
     shop = shops.shop(False)
     lowered = row["query"].lower()
     keywords = lowered.split(" ")
-    pairs: list[Found] = [("asins", list(shop.find(keywords, random.Random(0))), row["asins"])]
+    try:
+        found = list(shop.find(keywords, random.Random(0)))
+    except EnvironmentFaultError as error:
+        return _raised(error, row)
+    if "exception" in row:
+        return [("exception", None, row["exception"])]
+    pairs: list[Found] = [("asins", found, row["asins"])]
     if "keywords" in row:
         pairs += [
             ("lowered", lowered, row["lowered"]),
@@ -57,13 +67,11 @@ def reward(shops: Shops, row: Record) -> list[Found]:
     """A purchase: the reward and all its parts, or the exception that it raised."""
     product, goal, nouns = _purchase(shops, row)
     try:
+        if row["price"] is None:  # no product of a shop is without one
+            raise EnvironmentFaultError("TypeError: the original fails on a product without a price")
         verdict = judge(product, row["options"], goal, nouns=nouns, faithful=True)
-    except (EnvironmentFaultError, TypeError) as error:
-        # TypeError is Python's own where a row has no price: no product of a shop is without one.
-        ours = str(error) if isinstance(error, EnvironmentFaultError) else f"TypeError: {error}"
-        recorded = row.get("exception")
-        same = recorded is not None and ours.split(":")[0] == recorded.split(":")[0]
-        return [] if same else [("exception", ours, recorded)]
+    except EnvironmentFaultError as error:
+        return _raised(error, row)
     if "exception" in row:
         return [("exception", None, row["exception"])]
     return differences(
@@ -76,6 +84,13 @@ def reward(shops: Shops, row: Record) -> list[Found]:
             *_parts(verdict, row["info"]),
         ]
     )
+
+
+def _raised(error: EnvironmentFaultError, row: Record) -> list[Found]:
+    """An exception against the recorded one: by its name, for the words are each program's own."""
+    ours, recorded = str(error), row.get("exception")
+    same = recorded is not None and ours.split(":")[0] == str(recorded).split(":")[0]
+    return [] if same else [("exception", ours, recorded)]
 
 
 def _parts(verdict: Verdict, recorded: Record) -> list[Found]:
@@ -121,11 +136,12 @@ def _goal(goals: Sequence[Goal], row: Record, field: str = "goal_index") -> Goal
 
 def _changed(product: Product, override: dict[str, Any]) -> Product:
     """A product with the changes of a row."""
-    changes: dict[str, Any] = {
-        _CHANGES.get(key, key): tuple(value) if isinstance(value, list) else value
-        for key, value in override.items()
-        if key in _CHANGES or key in ("query", "product_category")
-    }
+    changes: dict[str, Any] = {}
+    for key, value in override.items():
+        if key in _CHANGES:
+            changes[_CHANGES[key]] = tuple(value) if isinstance(value, list) else value
+        elif key not in _ELSEWHERE:
+            raise DataError(f"an override has the field {key!r}; known: {sorted({*_CHANGES, *_ELSEWHERE})}")
     return replace(product, **changes)
 
 

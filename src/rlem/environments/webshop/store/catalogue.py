@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlem.core.errors import ClosedError, DataError, UsageError
+from rlem.environments.lazy import LazySequence
 from rlem.environments.webshop.data import (
     SHUFFLE_SEED,
     Goal,
@@ -40,7 +41,6 @@ PRODUCT_FIELDS = tuple(field.name for field in fields(Product) if field.name != 
 KEPT_RECORDS = 4096
 _PIECE = 1 << 16
 
-Item = TypeVar("Item")
 Floats = NDArray[np.float64]
 
 
@@ -55,27 +55,6 @@ class Record:
     instruction: str
     attributes: tuple[str, ...]
     human: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]
-
-
-class LazySequence(Sequence[Item], Generic[Item]):
-    """A sequence whose items are made when they are asked for, and not kept."""
-
-    def __init__(self, count: int, make: Callable[[int], Item]) -> None:
-        self._count, self._make = count, make
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Item]: ...
-
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        if isinstance(index, slice):
-            return tuple(self._make(place) for place in range(self._count)[index])
-        return self._make(range(self._count)[index])
 
 
 class StoredCatalogue:
