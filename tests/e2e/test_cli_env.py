@@ -32,8 +32,8 @@ def test_a_task_is_played_by_hand(tmp_path: Path) -> None:
     typed = "search[red cable]\nclick[buy the moon]\n99\n1\nquit\n"
     done = rlem("env", "play", "webshop", "--products", "60", "--task", "7:8", cwd=tmp_path, stdin=typed)
     assert done.returncode == 0, done.stderr
-    assert "'click[buy the moon]' is not available here" in done.stderr
-    assert "'99' is not available here" in done.stderr
+    assert "'click[buy the moon]' is not listed here" in done.stderr
+    assert "'99' is not listed here" in done.stderr
     pages = done.stderr.split("\nTask: ")[1:]
     assert [("Total results" in page, "[Search]" in page) for page in pages] == [
         (False, True),

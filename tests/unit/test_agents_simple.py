@@ -96,15 +96,18 @@ def human(typed: str) -> tuple[HumanAgent, io.StringIO]:
         ("3\n", "click[buy now]"),
         ("search[a red pot]\n", "search[a red pot]"),
         ("1\n2\n", "click[next >]"),
-        ("buy\n0\n99\n-1\n\nsearch[<words>]\nclick[next >]\n", "click[next >]"),
+        ("buy\n0\n99\n-1\nsearch[<words>]\nclick[next >]\n", "click[next >]"),
+        ("Click[Next >]\n\n", "Click[Next >]"),
+        ("\n99\n\nclick[next >]\n", "click[next >]"),
     ],
 )
 def test_a_person_types_an_action_or_its_number(typed: str, action: str) -> None:
-    """What is not available is asked for again: other texts, other numbers, a template without words."""
+    """What is not listed is asked for again: other texts, other numbers, a template without words. Another
+    Enter sends a text all the same, for an environment may take more than it lists."""
     agent, screen = human(typed)
     assert agent.act(view()).action == action
     said = screen.getvalue()
-    refused = said.count("is not available here") + said.count("needs words of yours")
+    refused = said.count("is not listed here") + said.count("needs words of yours")
     assert refused == typed.count("\n") - 1
 
 
@@ -124,6 +127,14 @@ def test_a_person_who_leaves_is_a_model_that_does_not_answer(typed: str) -> None
     agent, _ = human(typed)
     with pytest.raises(ModelUnavailableError, match="stopped"):
         agent.act(view())
+
+
+def test_a_person_is_told_why_nothing_happened() -> None:
+    """What the environment says of an action that it did not understand is on the screen."""
+    agent, screen = human("1\n")
+    step = Step(observation="a page", actions=("go",), info={"valid": False, "error": "no such element"})
+    agent.act(View(task=TASK, step=step))
+    assert "(nothing happened: no such element)" in screen.getvalue()
 
 
 def test_a_page_cannot_steer_the_terminal() -> None:

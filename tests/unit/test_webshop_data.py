@@ -195,7 +195,7 @@ def test_files_plain_and_compressed(tmp_path: Path) -> None:
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     """A missing folder or file is a DataError that says what was expected."""
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match="does not exist"):
         load_catalogue(tmp_path / "nowhere")
     with pytest.raises(DataError, match="items_shuffle"):
         load_catalogue(tmp_path)
@@ -241,7 +241,7 @@ def test_official_order(tmp_path: Path) -> None:
     (tmp_path / "pub-to-mine.list").write_text("3\n1\n\n2\n")
     assert load_official_order(tmp_path) == (3, 1, 2)
     (tmp_path / "pub-to-mine.list").write_text("three\n")
-    with pytest.raises(DataError, match="one goal number a line"):
+    with pytest.raises(DataError, match="line 1 ends in 'three'"):
         load_official_order(tmp_path)
 
 

@@ -449,5 +449,5 @@ def test_loading_does_not_import_the_generator(tmp_path: Path) -> None:
     """Opening a folder needs no bundled catalogue; a missing folder is named."""
     from rlem.core.errors import DataError
 
-    with pytest.raises(DataError, match="not a folder"):
+    with pytest.raises(DataError, match="does not exist"):
         WebShop.open(tmp_path / "none")

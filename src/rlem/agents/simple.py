@@ -50,7 +50,7 @@ class OracleAgent:
 
 
 class HumanAgent:
-    """Asks a person at the terminal. An action that is not available is asked for again."""
+    """Asks a person at the terminal. An action that is not listed is sent only after another Enter."""
 
     name = "human"
 
@@ -66,14 +66,19 @@ class HumanAgent:
 
     def _ask(self, view: View) -> Decision:
         actions = view.step.actions
+        if error := view.step.info.get("error"):
+            self._say(f"\n(nothing happened: {error})")
         self._say(f"\nTask: {view.task.instruction}\n\n{view.step.observation.strip()}\n")
         self._say("\n".join(f"  {number:3d}  {action}" for number, action in enumerate(actions, 1)))
+        unlisted = ""
         while True:
             self._say("action (its text or number; 'quit' to stop)> ", end="")
             line = self._read.readline()
             if not line or line.strip() in ("quit", "exit"):
                 raise ModelUnavailableError("the person at the terminal stopped")
-            text = line.strip()
+            text = line.strip() or unlisted
+            if unlisted and text == unlisted:
+                return Decision(action=text)
             if (
                 text.isdecimal()
                 and 1 <= int(text) <= len(actions)
@@ -83,11 +88,12 @@ class HumanAgent:
             if is_available(text, actions):
                 return Decision(action=text)
             if text.isdecimal() and 1 <= int(text) <= len(actions):
-                self._say(
-                    f"{actions[int(text) - 1]} needs words of yours: type it out, as in search[red kettle]"
-                )
+                template = actions[int(text) - 1]
+                self._say(f"{template} needs words of yours: type it out, as in search[desk organizer]")
                 continue
-            self._say(f"{text!r} is not available here: type one of the actions above, or its number")
+            unlisted = "" if text.isdecimal() else text
+            way = "press Enter to send it all the same, or " if unlisted else ""
+            self._say(f"{text!r} is not listed here: {way}type one of the actions above, or its number")
 
     def _say(self, text: str, end: str = "\n") -> None:
         self._write.write(printable(text) + end)

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from rlem.cli.check import check
 from rlem.cli.groups import HelpfulGroup
-from rlem.cli.options import environment_config, environment_options
+from rlem.cli.options import NearChoice, environment_config, environment_options
 from rlem.cli.serve import serve
 
 
@@ -25,26 +27,39 @@ def env() -> None:
 
 @env.command(name="list")
 @click.option("--data", type=click.Path(path_type=Path), help="The shop's data: a folder or a store.")
-def list_(data: Path | None) -> None:
-    """Environments with their task sets.
+@click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data.")
+def list_(data: Path | None, goals: str | None) -> None:
+    """Environments with their task sets; with --data, those of that data.
 
-    Example: rlem env list
+    Example: rlem env list --data DIR --goals human
     """
     from rlem.environments.registry import make, names, option_names
 
+    given = {"data": str(data) if data else None, "goals": goals}
+    options = {name: value for name, value in given.items() if value is not None}
     console = Console()
     for name in names():
-        options = {"data": str(data)} if data and "data" in option_names(name) else {}
+        if not set(options) <= set(option_names(name)):
+            continue
         environment = make(name, **options)
+        low, high = environment.reward_range
         console.print(Text(name, style="bold"))
-        console.print(
-            f"  {environment.max_steps} steps an episode; return {environment.reward_range[0]:g} to "
-            f"{environment.reward_range[1]:g}; options: {', '.join(option_names(name))}",
-            highlight=False,
-        )
+        _print_line(console, "steps", f"{environment.max_steps} an episode")
+        _print_line(console, "return", f"{low:g} to {high:g}")
+        _print_line(console, "options", ", ".join(option_names(name)))
         for task_set, text in environment.task_sets().items():
-            console.print(Text(f"  {task_set:<12} {text}"))
+            _print_line(console, task_set, text)
+        _print_line(console, "A:B", "tasks A up to, not including, B")
         environment.close()
+
+
+def _print_line(console: Console, name: str, text: str) -> None:
+    """A name and what it stands for, in two columns."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=14)
+    table.add_column(overflow="fold")
+    table.add_row(Text(name), Text(text))
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 @env.command()

@@ -53,14 +53,18 @@ def _webshop(
     observation_mode: ObservationMode = "text_rich",
     nouns: str = "rule",
     faithful: bool = False,
-    seed: int = 0,
-    n_products: int = 1000,
+    seed: int | None = None,
+    n_products: int | None = None,
 ) -> Environment:
     from rlem.environments.webshop.env import WebShop
     from rlem.environments.webshop.spacy_nouns import nouns_by_name
 
     if data is None and goals != "synthetic":
         raise UsageError(f"goals={goals!r} needs data=PATH; the bundled shop has synthetic goals only")
+    bundled: dict[str, Any] = {"seed": seed, "n_products": n_products}
+    made = {name: value for name, value in bundled.items() if value is not None}
+    if data is not None and made:
+        raise UsageError(f"{', '.join(made)} is for the bundled shop; leave it out with data={data!r}")
     options: Any = {
         "price_seed": price_seed,
         "observation_mode": observation_mode,
@@ -69,7 +73,7 @@ def _webshop(
     }
     if data is not None:
         return WebShop.open(data, goals=goals, **options)
-    return WebShop.bundled(seed=seed, n_products=n_products, **options)
+    return WebShop.bundled(**made, **options)
 
 
 def _corridor(*, rooms: int = 2, seed: int = 0) -> Environment:

@@ -175,7 +175,7 @@ class WebShop:
         elif parsed[0] == "search":
             why = "there is no search from this page"
         else:
-            why = "there are two actions: search[words] and click[element]"
+            why = "there are two actions, in small letters, without blanks: search[words], click[element]"
         return {"valid": False, "error": why}
 
     def _see(self, info: Mapping[str, JSON]) -> Step:

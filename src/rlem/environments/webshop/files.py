@@ -30,7 +30,11 @@ def load_catalogue(
     """
     root = Path(folder)
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; expected one with products.json (or items_shuffle*.json)")
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise DataError(
+            f"{root} {what}; expected a folder with products.json (or items_shuffle*.json), or a store made "
+            "by rlem data webshop import"
+        )
     products_file = _find(root, _PRODUCTS, "the products")
     products = _read(products_file, list, "a list of products")
     attributes = _read(_find(root, _ATTRIBUTES, "the attributes"), dict, "an object of attributes by asin")
@@ -41,7 +45,9 @@ def load_catalogue(
     try:
         return build_catalogue(products, attributes, human, goals=goals, price_seed=price_seed)
     except DataError as error:
-        raise DataError(f"{products_file.parent}: {error}") from error
+        raise DataError(
+            f"{products_file.parent}: {error} (rlem data webshop import lists such rows and leaves them out)"
+        ) from error
 
 
 def load_official_order(folder: str | Path) -> tuple[int, ...] | None:
@@ -52,11 +58,18 @@ def load_official_order(folder: str | Path) -> tuple[int, ...] | None:
 
 def read_order(path: Path) -> tuple[int, ...]:
     """The numbers at the ends of a file's lines. Errors: DataError for a line without one."""
-    lines = path.read_text(encoding="utf-8").split("\n")
     try:
-        return tuple(int(line.split()[-1]) for line in lines if line.strip())
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; expected one goal number a line") from None
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); expected one goal number a line") from None
+    numbers = []
+    for place, line in enumerate(lines, 1):
+        if line.strip():
+            last = line.split()[-1]
+            if not last.isdecimal():
+                raise DataError(f"{path}: line {place} ends in {last!r:.40}; expected a goal number")
+            numbers.append(int(last))
+    return tuple(numbers)
 
 
 def load_official_texts(folder: str | Path) -> tuple[str, ...] | None:

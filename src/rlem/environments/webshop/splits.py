@@ -20,6 +20,8 @@ _SPLITS = {
     "S1": (510, 520, "10 training tasks, second set"),
 }
 _BASELINE = {"baseline/test": (0, 500), "baseline/eval": (500, 1500), "baseline/train": (1500, None)}
+_NAMED = 20
+"""Official goals that a message names."""
 _SMALL = "small/"
 _OFFICIAL = "official:"
 _NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
@@ -54,8 +56,6 @@ class TaskSets:
             sets[name] = f"official goals {start}:{stop}" if human else f"the same as {_SMALL}{name}"
         for name, (first, end) in _BASELINE.items():
             sets[name] = f"split of the original's baselines (goals {first}:{end or ''})"
-        if human:
-            sets[f"{_OFFICIAL}A:B"] = "a range of the official goals"
         return sets
 
     def numbers(self, spec: str) -> Sequence[int]:
@@ -67,14 +67,19 @@ class TaskSets:
         if (found := parse_range(spec, count)) is not None:
             return found
         human = self._catalogue.goal_kind == "human"
-        if human and spec.startswith(_OFFICIAL):
+        if spec.startswith(_OFFICIAL) and not human:
+            raise UsageError(
+                f"task set {spec!r}: official goals are human; open the data with them"
+            )
+        if spec.startswith(_OFFICIAL):
             return self._officials(spec, parse_range(spec.removeprefix(_OFFICIAL), self._official_count()))
         if spec in _BASELINE:
             start, stop = _BASELINE[spec]
             return self._own(spec, start, stop or max(count, start + 1))
         name = spec.removeprefix(_SMALL)
         if name not in _SPLITS or spec not in self.describe():
-            raise UnknownNameError("task set", spec, (*self.describe(), "A:B"))
+            ranges = ("A:B", f"{_OFFICIAL}A:B") if human else ("A:B",)
+            raise UnknownNameError("task set", spec, (*self.describe(), *ranges))
         start, stop, _ = _SPLITS[name]
         if human and spec == name:
             return self._officials(spec, range(start, stop))
@@ -100,8 +105,8 @@ class TaskSets:
             count = len(self._catalogue.goals)
             raise UsageError(
                 f"task set {spec!r} needs official goals {wanted.start} to {wanted.stop - 1}; this catalogue "
-                f"has {len(found)} of them among its {count} human goals: load the full data, or use a range "
-                f"A:B with 0 <= A < B <= {count}"
+                f"has {len(found)} of them among its {count} human goals{_examples(places)}: load the full "
+                f"data, or use a range A:B with 0 <= A < B <= {count}"
             )
         return found
 
@@ -135,6 +140,13 @@ class TaskSets:
             if number not in places and (same := ours.get(_words(text))):  # of the same words, each once
                 places[number] = same.pop(0)
         return places
+
+
+def _examples(places: Mapping[int, int]) -> str:
+    """Some of the official goals that there are."""
+    some = sorted(places)[:_NAMED]
+    more = ", ..." if len(places) > _NAMED else ""
+    return f" (official {', '.join(map(str, some))}{more})" if some else ""
 
 
 def _words(instruction: str) -> str:
