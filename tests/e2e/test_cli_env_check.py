@@ -81,19 +81,40 @@ def test_an_unknown_file_is_mentioned(data: Path, golden: Path, tmp_path: Path) 
     assert len(json.loads(done.stdout)["files"]) == 2
 
 
-def test_a_broken_recording_is_an_error(data: Path, golden: Path, tmp_path: Path) -> None:
-    """File, line and field are named, the others are replayed all the same, the status is 1."""
-    (golden / "rewards.jsonl").write_text('{"goal_set": "synthetic", "goal_index": 0}\n')
-    done = inside("env", "check", "webshop", "--data", data, "--golden", golden, "--json", cwd=tmp_path)
-    message = complaint(done, 1)
-    assert "rewards.jsonl: line 1" in message
-    assert "'goal_override' is missing" in message
-    assert set(json.loads(done.stdout)["files"]) == {"normalize_color.jsonl.gz", "prices_synthetic.jsonl"}
-    (golden / "search.jsonl.gz").write_bytes(b"no gzip")
-    done = inside("env", "check", "webshop", "--data", data, "--golden", golden, cwd=tmp_path)
+def test_a_row_that_cannot_be_replayed_differs(data: Path, golden: Path, tmp_path: Path) -> None:
+    """It is counted and shown with its reason, the rows beside it are replayed, the status is 1."""
+    with (golden / "prices_synthetic.jsonl").open("a", encoding="utf-8") as file:
+        file.write('\n{"price": 3}\n')
+    arguments = ("env", "check", "webshop", "--data", data, "--golden", golden)
+    done = inside(*arguments, cwd=tmp_path)
     assert done.returncode == 1
-    assert "rewards.jsonl: line 1" in done.stderr
-    assert "search.jsonl.gz: line 1: cannot be read" in done.stderr
+    assert done.stderr == ""
+    assert "prices_synthetic.jsonl: line 31\n  cannot be replayed: field 'asin' is missing" in done.stdout
+    assert "recorded:" not in done.stdout
+    counts = json.loads(inside(*arguments, "--json", cwd=tmp_path).stdout)["files"]
+    assert counts["prices_synthetic.jsonl"] == {"tried": 31, "different": 1}
+
+
+def test_a_broken_file_is_an_error(data: Path, golden: Path, tmp_path: Path) -> None:
+    """It is named on stderr, stands in table and JSON, the others are replayed, the status is 1."""
+    (golden / "rewards.jsonl").write_text("{\n")
+    (golden / "search.jsonl.gz").write_bytes(b"no gzip")
+    arguments = ("env", "check", "webshop", "--data", data, "--golden", golden)
+    done = inside(*arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("rlem: ")
+    assert "rewards.jsonl: line 1: not JSON" in first
+    assert "search.jsonl.gz: line 1: cannot be read" in second
+    files = json.loads(done.stdout)["files"]
+    assert files["normalize_color.jsonl.gz"] == {"tried": 2, "different": 0}
+    assert files["prices_synthetic.jsonl"] == {"tried": 30, "different": 0}
+    assert (files["rewards.jsonl"]["tried"], files["rewards.jsonl"]["different"]) == (1, 1)
+    assert (files["search.jsonl.gz"]["tried"], files["search.jsonl.gz"]["different"]) == (0, 1)
+    assert files["search.jsonl.gz"]["error"] in second
+    table = [line.split() for line in inside(*arguments, cwd=tmp_path).stdout.splitlines()]
+    assert ["search.jsonl.gz", "0", "1"] in table
+    assert ["all", "33", "2"] in table
 
 
 def test_folders_that_are_not_there(data: Path, golden: Path, tmp_path: Path) -> None:
@@ -108,7 +129,9 @@ def test_folders_that_are_not_there(data: Path, golden: Path, tmp_path: Path) ->
 
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no recording" in refused(data, empty)
+    message = refused(data, empty)
+    assert "holds no recording; known are episodes_upstream, rewards, search, ..." in message
+    assert "title_pos" not in message
     assert "holds no recording" in refused(data, data)
     assert "is not a folder" in refused(data, tmp_path / "nowhere")
     assert "does not exist" in refused(tmp_path / "nowhere", golden)

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from rlem.environments.webshop.check.folder import KINDS, Report, check_folder
+from rlem.environments.webshop.check.folder import KINDS, FileResult, Report, check_folder
+from rlem.environments.webshop.search import SearchIndex
+from rlem.environments.webshop.store.catalogue import StoredCatalogue
+from rlem.environments.webshop.store.importing import import_shop
 
 Golden = Callable[[str], Path]
 Where = tuple[str | int, ...]
@@ -68,9 +71,25 @@ CHANGES: dict[str, list[tuple[Where, str]]] = {
     "prices_human": [(("price",), "price")],
     "products_loaded": [
         ((name,), name)
-        for name in ("Title", "Description", "BulletPoints", "Price", "options", "Attributes", "query")
+        for name in (
+            "Title",
+            "Description",
+            "BulletPoints",
+            "Price",
+            "options",
+            "Attributes",
+            "query",
+            "category",
+            "product_category",
+            "pricing",
+            "instruction_text",
+            "instruction_attributes",
+            "full_description",
+            "small_description",
+            "Reviews",
+        )
     ],
-    "index_doc_tokens": [(("tokens",), "tokens"), (("norm_decoded_length",), "norm_decoded_length")],
+    "index_doc_tokens": [((name,), name) for name in ("tokens", "norm_byte", "norm_decoded_length")],
     "react_format": [((name, 0), name) for name in _PAGES],
     "site_http": [(("texts", 1), "texts"), (("location",), "location"), (("status",), "status")],
 }
@@ -96,10 +115,8 @@ LISTED: dict[str, list[tuple[Where, str]]] = {
         ((0, "reward"), "reward"),
         ((1, "reward_info", "r_type"), "reward_info.r_type"),
     ],
-    "human_goals_official_order": [((3,), "text")],
 }
 LISTED["misc_rememberer_fork"] = LISTED["misc_upstream"]
-LINES = {"rememberer_pub-to-mine": "number"}
 
 
 def other(value: Any) -> Any:
@@ -119,7 +136,7 @@ def change(content: Any, where: Where) -> Any:
     """The content with the value at a place changed."""
     for key in where[:-1]:
         content = content[key]
-    content[where[-1]] = other(content[where[-1]]) if where != (3,) else " "
+    content[where[-1]] = other(content[where[-1]])
     return content
 
 
@@ -188,8 +205,6 @@ def report(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
         else:
             content["reset_none_after_random_seed"] = content["reset_none_after_random_seed"][:3]
         (changed / f"{stem}.json").write_text(json.dumps(content), encoding="utf-8")
-    lines = text(recording(folder, "rememberer_pub-to-mine")).splitlines()[:9]
-    (changed / "rememberer_pub-to-mine.list").write_text("\n".join([*lines, "12x"]), encoding="utf-8")
     return check_folder(folder, changed, show=100)
 
 
@@ -197,7 +212,7 @@ def report(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
 def test_each_changed_value_is_a_row_that_differs(stem: str, report: Report) -> None:
     """Rows with a changed value differ in that field, the others do not."""
     assert not report.errors
-    changes = (CHANGES | LISTED).get(stem) or [((), LINES[stem])]
+    changes = (CHANGES | LISTED)[stem]
     result = next(file for file in report.files if file.name.split(".")[0] == stem)
     found = sorted(difference.fields[0][0].split(": ")[-1] for difference in result.first)
     assert found == sorted(field for _, field in changes)
@@ -206,43 +221,135 @@ def test_each_changed_value_is_a_row_that_differs(stem: str, report: Report) -> 
     assert all(ours != recorded for row in result.first for _, ours, recorded in row.fields)
 
 
+def alone(folder: Path, data: Path, name: str, content: bytes) -> FileResult:
+    """What the check says of one file; another beside it is replayed all the same."""
+    (folder / name).write_bytes(content)
+    (folder / "title_pos.jsonl").write_text('{"name": "red", "tokens": [["red", "NOUN"]]}\n')
+    report = check_folder(data, folder)
+    found = {file.name: file for file in report.files}
+    assert set(found) == {name, "title_pos.jsonl"}
+    assert (found["title_pos.jsonl"].tried, found["title_pos.jsonl"].different) == (1, 0)
+    assert report.different == found[name].different
+    assert report.as_json()["files"]["title_pos.jsonl"] == {"tried": 1, "different": 0}
+    return found[name]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rewards.jsonl", b'{"kind": "exact"}\n', r"rewards.jsonl: line 1: .*'goal_set' is missing"),
-        ("search.jsonl", b'\n{"query": 5, "asins": []}\n', r"search.jsonl: line 2: .*wrong kind"),
-        ("title_pos.jsonl", b'{"name": "a", "tokens": []}\n{"name"\n', r"line 2: not JSON"),
-        ("title_pos.jsonl", b"\xff\n", r"title_pos.jsonl: line 1: not UTF-8"),
-        ("goals_human.jsonl", b'{"index": 13, "weight": 1}\n', r"line 1: .*'index' is 13; .*goals 0 to 12"),
-        ("search_stress.jsonl.gz", b"no gzip", r"search_stress.jsonl.gz: line 1: cannot be read"),
-        ("misc_upstream.json", b'{"new": []}', r"misc_upstream.json: unknown section 'new'"),
-        ("misc_upstream.json", b"[]", r"expected an object of sections"),
-        ("human_goals_official_order.json", b"{}", r"expected a list"),
-        ("prices_human.jsonl", b"", r"prices_human.jsonl: holds no rows"),
-        ("prices_human.jsonl", b"[1]\n", r"line 1: .*wrong kind"),
+        ("rewards.jsonl", b'{"kind": "exact"}\n', r"field 'goal_set' is missing"),
+        ("search.jsonl", b'\n{"query": 5, "asins": []}\n', r"wrong kind \(AttributeError"),
+        ("search.jsonl", b'{"query": "<c> x", "asins": []}\n', r"'lowered' is missing"),
+        ("goals_human.jsonl", b'{"index": 13, "weight": 1}\n', r"'index' is 13; .*goals 0 to 12"),
+        ("misc_upstream.json", b'{"new": []}', r"unknown section 'new'"),
+        ("prices_human.jsonl", b"[1]\n", r"wrong kind \(TypeError"),
+        ("episodes_upstream.jsonl", b'{"session": 0}\n', r"'human_goals' is missing"),
+        ("index_doc_tokens.jsonl.gz", gzip.compress(b"null\n"), r"wrong kind"),
     ],
 )
-def test_what_cannot_be_replayed_is_an_error(
+def test_a_row_that_cannot_be_replayed_differs(
     name: str, content: bytes, message: str, folder: Path, tmp_path: Path
 ) -> None:
-    """A known file that is broken is reported with file, line and field, and never passed over."""
-    (tmp_path / name).write_bytes(content)
-    (tmp_path / "normalize_color.jsonl").write_text('{"s": "red", "color": "red"}\n')
-    report = check_folder(folder, tmp_path)
-    assert len(report.errors) == 1
-    assert [file.name for file in report.files] == ["normalize_color.jsonl"]
-    assert re.search(message, report.errors[0]), report.errors[0]
+    """It was tried and differs, with what is wrong as its difference."""
+    result = alone(tmp_path, folder, name, content)
+    assert (result.tried, result.different) == (1, 1)
+    (field, ours, recorded) = result.first[0].fields[0]
+    assert re.match(f"cannot be replayed: .*{message}", field), field
+    assert ours is recorded is None
+
+
+COLOUR = b'{"s": "red", "color": "red"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message", "counts"),
+    [
+        ("normalize_color.jsonl", COLOUR + b'{"s"\n' + COLOUR, r"line 2: not JSON at column", (3, 1)),
+        ("normalize_color.jsonl", COLOUR + b"\xff\n" + COLOUR, r"line 2: not UTF-8 at byte 0", (3, 1)),
+        ("normalize_color.jsonl", b"x\ny\n" + COLOUR, r"line 1: not JSON .* \(and 1 more fault", (3, 2)),
+        ("normalize_color.jsonl", b"[" * 100_000, r"line 1: .*nested too deep", (1, 1)),
+        ("normalize_color.jsonl", b"9" * 5_000, r"line 1: .*cannot be read", (1, 1)),
+        ("normalize_color.jsonl", b"", r"holds no rows", (0, 1)),
+        ("normalize_color.jsonl.gz", b"no gzip", r"line 1: cannot be read", (0, 1)),
+        ("normalize_color.jsonl.gz", gzip.compress(COLOUR) + b"end", r"line 2: cannot be read", (1, 1)),
+        ("normalize_color.csv", COLOUR, r"ending that cannot be read", (0, 1)),
+        ("misc_upstream.json", b"[]", r"expected an object of sections", (0, 1)),
+        ("misc_upstream.json", b'{\n"a"\n', r"misc_upstream.json: not JSON at line", (0, 1)),
+        ("misc_upstream.json", b"\xff", r"line 1: not UTF-8", (0, 1)),
+        ("real_reward_examples_full_webshop.json", b"{}", r"expected a list", (0, 1)),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error(
+    name: str, content: bytes, message: str, counts: tuple[int, int], folder: Path, tmp_path: Path
+) -> None:
+    """It is among the files with what was tried of it, one difference at least, and its error."""
+    result = alone(tmp_path, folder, name, content)
+    assert (result.tried, result.different) == counts
+    assert name in result.error
+    assert re.search(message, result.error), result.error
+    assert result.as_json() == {"tried": counts[0], "different": counts[1], "error": result.error}
 
 
 def test_a_recording_that_breaks_off_is_an_error(folder: Path, tmp_path: Path) -> None:
-    """A compressed file without its end is an error that says after which line."""
+    """Of a compressed file without its end the rows before are tried; the error says after which line."""
     data = recording(folder, "normalize_color").read_bytes()
-    (tmp_path / "normalize_color.jsonl.gz").write_bytes(data[: len(data) // 2])
+    result = alone(tmp_path, folder, "normalize_color.jsonl.gz", data[: len(data) // 2])
+    assert result.different == 1
+    assert f"line {result.tried + 1}: cannot be read" in result.error
+
+
+def test_a_directory_in_place_of_a_recording_is_an_error(folder: Path, tmp_path: Path) -> None:
+    """It is named, and counts as a difference."""
+    (tmp_path / "rewards.jsonl").mkdir()
     report = check_folder(folder, tmp_path)
-    assert report.files == ()
-    assert len(report.errors) == 1
-    assert "line" in report.errors[0]
+    assert report.as_json()["files"]["rewards.jsonl"]["different"] == 1
     assert "cannot be read" in report.errors[0]
+
+
+def test_goals_that_the_data_lacks_differ(folder: Path, tmp_path: Path) -> None:
+    """Rows that need human goals differ where there are none; those beside them are replayed."""
+    data, changed = tmp_path / "data", tmp_path / "changed"
+    data.mkdir()
+    changed.mkdir()
+    for stem in ("products", "items_ins_v2_1000"):
+        path = recording(folder, stem)
+        (data / path.name).write_bytes(path.read_bytes())
+    for stem in ("rewards", "goals_human", "prices_synthetic"):
+        rows = text(recording(folder, stem)).splitlines(keepends=True)
+        (changed / f"{stem}.jsonl").write_text("".join(rows[:5] + rows[-5:]), encoding="utf-8")
+    report = check_folder(data, changed, show=100)
+    counts = {file.name: (file.tried, file.different) for file in report.files}
+    human = sum('"human"' in line for line in (changed / "rewards.jsonl").read_text().splitlines())
+    assert 0 < human < 10
+    assert counts == {
+        "rewards.jsonl": (10, human),
+        "goals_human.jsonl": (10, 10),
+        "prices_synthetic.jsonl": (10, 0),
+    }
+    assert not report.errors
+    reasons = {row.fields[0][0] for file in report.files for row in file.first}
+    assert len(reasons) == 1
+    assert "the human instructions are missing" in reasons.pop()
+
+
+def test_scores_of_an_imported_shop_are_compared(folder: Path, tmp_path: Path) -> None:
+    """A changed score differs with a shop on disk, too; so does a product that it lacks."""
+    store, changed = tmp_path / "shop.db", tmp_path / "changed"
+    changed.mkdir()
+    import_shop(recording(folder, "products"), recording(folder, "items_ins_v2_1000"), out=store)
+    rows = [json.loads(line) for line in text(recording(folder, "search")).splitlines()]
+    row, whole = [row for row in rows if len(row.get("scores") or ()) > 3][:2]
+    row["scores"][2] += 0.01
+    (changed / "search.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(whole)}\n", encoding="utf-8")
+    result = check_folder(store, changed).files[0]
+    assert (result.tried, result.different) == (2, 1)
+    assert [field for field, _, _ in result.first[0].fields] == ["scores"]
+    assert isinstance(result.first[0].fields[0][1], list)
+    catalogue = StoredCatalogue(store)
+    memory = SearchIndex((product.asin, product.search_text) for product in catalogue.products)
+    assert tuple(catalogue.ranking.ids) == memory.ids
+    assert catalogue.ranking.scores(whole["query"]).tolist() == memory.scores(whole["query"]).tolist()
+    assert not catalogue.ranking.scores("zzzzzz").any()
 
 
 def test_a_crash_that_was_not_recorded_differs(folder: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from rlem.environments.webshop.check.folder import KINDS, Report, check_folder
 from rlem.environments.webshop.env import WebShop
 from rlem.environments.webshop.files import load_catalogue
 from rlem.environments.webshop.search import SearchIndex
+from rlem.environments.webshop.store.importing import import_shop
 
 Golden = Callable[[str], Path]
 Row = dict[str, Any]
@@ -82,6 +83,27 @@ def test_nothing_differs(stem: str, report: Report, folder: Path) -> None:
     assert result.different == 0, f"{result.first!r:.3000}"
     assert result.tried == entries(path)
     assert result.tried >= LEAST.get(stem, 1)
+
+
+def test_nothing_differs_in_an_imported_shop(report: Report, folder: Path, tmp_path: Path) -> None:
+    """The same rows are tried in a shop imported from the same files, and none differs."""
+    store = tmp_path / "shop.db"
+    products, attributes, human = (
+        recording(folder, stem) for stem in ("products", "items_ins_v2_1000", "items_human_ins_1000")
+    )
+    import_shop(products, attributes, human, store)
+    stored = check_folder(store, folder, show=1)
+    assert [file for file in stored.files if file.different] == []
+    assert [(file.name, file.tried) for file in stored.files] == [
+        (file.name, file.tried) for file in report.files
+    ]
+
+
+def test_task_sets_are_inputs(report: Report) -> None:
+    """Lists of official goals are no recordings of the shop: they are not counted."""
+    lists = {"human_goals_official_order.json.gz", "rememberer_pub-to-mine.list"}
+    assert lists <= set(report.inputs)
+    assert not lists & {file.name for file in report.files}
 
 
 def test_every_file_is_accounted_for(report: Report, folder: Path) -> None:

@@ -179,6 +179,56 @@ def test_earlier_observations_and_actions(shop: Shop) -> None:
     assert env.step(actions[0])[0] == answers[0]
 
 
+def test_earlier_ones_can_be_asked_for_later(shop: Shop) -> None:
+    """The numbers are attributes, as in the original; what was seen and sent can be read."""
+    env = TextEnv(shop)
+    start, _ = env.reset(2)
+    assert (env.num_prev_obs, env.num_prev_actions) == (0, 0)
+    found = env.step("search[steel]")[0]
+    assert (env.prev_obs, env.prev_actions) == ([start, found], ["search[steel]"])
+    env.num_prev_obs, env.num_prev_actions = 1, 1
+    same = "click[nothing]"
+    assert env.step(same)[0] == " [SEP] ".join([found, same, found])
+    env.reset(2)
+    assert (env.prev_obs, env.prev_actions) == ([start], [])
+
+
+def test_after_a_purchase(shop: Shop) -> None:
+    """A default session takes nothing more; a faithful one takes a search."""
+    for faithful in (False, True):
+        env = TextEnv(shop, faithful=faithful)
+        env.reset(1)
+        assert bought(env)[1]
+        end = env.observation
+        assert env.step("click[back to search]") == (end, 0.0, False, None)
+        observation, reward, done, _ = env.step("search[steel]")
+        assert (reward, done) == (0.0, False)
+        assert (observation == end) is not faithful
+
+
+def test_gym_manners(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """render gives the text page and prints nothing; close may be called twice; clickables map to actions."""
+    env = TextEnv(shop, observation_mode="html")
+    env.reset(0)
+    assert env.render() == env.render(mode="human") == TextEnv(shop).reset(0)[0]
+    env.step("search[steel]")
+    assert list(env.text_to_clickable) == env.get_available_actions()["clickables"]
+    page = env.observation
+    assert env.step(env.text_to_clickable["next >"])[0] != page
+    env.close()
+    env.close()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_number_of_products_is_checked(shop: Shop) -> None:
+    """All products or more are what the shop has; fewer are refused with what to do."""
+    for number in (None, 40, 1000):
+        assert len(TextEnv(shop, num_products=number).shop.catalogue.products) == 40
+    for number in (39, 0, -1):
+        with pytest.raises(UsageError, match=rf"num_products={number}: .*40 products.*smaller shop"):
+            TextEnv(shop, num_products=number)
+
+
 def test_what_a_session_counts(shop: Shop) -> None:
     """Searches, pages, products, options and the purchase are counted until the search page; "done" stays."""
     env = TextEnv(shop, show_attrs=True, faithful=True)
@@ -258,6 +308,10 @@ def test_wrong_use(shop: Shop) -> None:
         env.reset(count)
     with pytest.raises(UsageError, match="does not exist"):
         env.reset(-1)
+    for action in (None, 3, ["search[x]"]):
+        with pytest.raises(UsageError, match=r"an action is a text, search\[words\] or click\[element\]"):
+            env.step(action)  # type: ignore[arg-type]
+    assert env.prev_actions == []
     with pytest.raises(UnknownNameError, match="upstream"):
         TextEnv(shop, variant="upstrem")  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="text_rich"):

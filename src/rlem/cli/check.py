@@ -47,10 +47,14 @@ def check(environment: str, data: Path, golden: Path, as_json: bool, show: int) 
     What a file holds is told by its name (episodes_upstream.jsonl.gz, rewards.jsonl, ...); a folder may
     hold some of the recordings only. Every field that has a meaning for the shop is compared, in a shop
     that does as the original does. Not compared: hashes and texts of the original's HTML (ours is our
-    own), Lucene's numbers of documents, tags of words other than NOUN, pictures. Of the recorded web site,
-    the texts a reader sees are compared, and that what it could not open cannot be opened here.
+    own), Lucene's numbers of documents, tags of words other than NOUN, pictures, and what the original
+    drops of a product after loading (page, model, average_rating). Of the recorded web site, the texts a
+    reader sees are compared, and that what it could not open cannot be opened here.
 
-    Exit status 0: no row differs. 1: some row differs, or a recording cannot be replayed.
+    A row that cannot be replayed (a field is missing or wrong, the data lacks its goal) is a row that
+    differs. A file that cannot be read to its end is an error, and counts as one more difference.
+
+    Exit status 0: no row differs. 1: some row differs, or a file cannot be read.
 
     Example: rlem env check webshop --data webshop-data --golden recordings
     """
@@ -103,6 +107,9 @@ def _print_differences(file: FileResult) -> None:
     for row in file.first:
         click.echo(f"\n{file.name}: {row.row}")
         for field, ours, recorded in row.fields:
+            if ours is None and recorded is None:  # there is nothing to put side by side
+                click.echo(f"  {field}")
+                continue
             click.echo(f"  {field}{_where(ours, recorded)}")
             click.echo(f"    ours:     {ours!r}\n    recorded: {recorded!r}")
 

@@ -52,6 +52,11 @@ def goal_as_dict(goal: Goal, kind: GoalKind) -> dict[str, Any]:
     }
 
 
+def _check_action(action: object) -> None:
+    if not isinstance(action, str):
+        raise UsageError(f"step({action!r:.60}): an action is a text, search[words] or click[element]")
+
+
 class TextEnv:
     """The original's text environment over our engine.
 
@@ -59,7 +64,20 @@ class TextEnv:
     ``human_goals`` then says which goals. ``variant``: "upstream" (ten products of a result page can be
     clicked) or "fork", the Rememberer authors' (three, and their shorter ``text_rich``). ``filter_goals``
     takes a goal's number and the goal as the original's dict. ``limit_goals`` draws so many by weight.
-    ``num_prev_obs``, ``num_prev_actions``: so many earlier ones stand before each observation.
+    ``num_prev_obs``, ``num_prev_actions``: so many earlier ones stand before each observation; both can be
+    changed later. ``num_products``: None, or how many products the shop has, which is checked.
+
+    >>> env = TextEnv(WebShop.bundled(n_products=20).shop, observation_mode="text_rich")
+    >>> observation, _ = env.reset(3)
+    >>> observation, reward, done, _ = env.step("search[steel]")
+    >>> env.get_available_actions()["clickables"][:2], reward, done
+    (['back to search', 'next >'], 0.0, False)
+    >>> env.close()
+
+    Otherwise than in the original: ``file_path`` and ``server`` are ``shop``, the one argument without a
+    name, and ``env.server`` is ``env.shop`` (its goals ``env.goal_numbers``, its ``user_sessions`` the
+    :attr:`session_state`); ``observation_mode`` is "text" if not given; ``session`` (overwritten by the
+    first reset there) and ``get_image`` are absent, and so are other keywords, which it ignores.
 
     Randomness is ``rng``, or a generator made of ``seed``. With ``faithful`` it stands for the
     original's global generator: used for prices, seeded with 233 for the shuffle, and used on for names,
@@ -76,6 +94,7 @@ class TextEnv:
         human_goals: bool = False,
         filter_goals: Callable[[int, dict[str, Any]], bool] | None = None,
         limit_goals: int = _ALL,
+        num_products: int | None = None,
         num_prev_obs: int = 0,
         num_prev_actions: int = 0,
         show_attrs: bool = False,
@@ -98,6 +117,7 @@ class TextEnv:
             self.shop = WebShop.open(shop, goals=kind, price_seed=self.rng, faithful=faithful).shop
             if not faithful and rng is None:
                 self.rng.seed(seed)
+        self._check_count(num_products)
         self.faithful = self.shop.faithful
         self.observation_mode = observation_mode
         self.assigned_instruction_text = assigned_instruction_text
@@ -106,9 +126,11 @@ class TextEnv:
         """Name of the session that is open."""
         self._mode = modes[observation_mode]
         self._prefix = session_prefix or ""
-        self._earlier = (num_prev_obs, num_prev_actions)
-        self._observations: list[str] = []
-        self._sent: list[str] = []
+        self.num_prev_obs, self.num_prev_actions = num_prev_obs, num_prev_actions
+        self.prev_obs: list[str] = []
+        """Observations of the session so far, without earlier ones before them."""
+        self.prev_actions: list[str] = []
+        """What was sent in the session so far."""
         self._goal_of: dict[str, int] = {}
         self._bought: set[str] = set()
         self._assigned: dict[int, Goal] = {}
@@ -151,14 +173,18 @@ class TextEnv:
         self._actions.clear()
         self.instruction_text = self.get_instruction_text() if instruction_text is None else instruction_text
         observation = self.observation
-        self._observations, self._sent = [observation], []
+        self.prev_obs, self.prev_actions = [observation], []
         return observation, None
 
     def step(self, action: str) -> tuple[str, float, bool, None]:
         """Sends an action: (observation with the earlier ones asked for, reward, whether it bought, None).
 
-        Errors: EnvironmentFaultError in a faithful shop where the original fails.
+        What is not understood changes nothing and earns 0. After a purchase nothing is understood: call
+        reset. In a faithful shop, as in the original, a search is, and the session goes on.
+        Errors: UsageError for an action that is no text; EnvironmentFaultError in a faithful shop where
+        the original fails.
         """
+        _check_action(action)
         page = self._customer.kind
         reward, bought, valid = self._customer.step(action)
         if valid:
@@ -166,10 +192,17 @@ class TextEnv:
         if bought:
             self._bought.add(self.session)
         observation = self.observation
-        self._sent.append(action)
+        self.prev_actions.append(action)
         answer = self._with_earlier(observation)
-        self._observations.append(observation)
+        self.prev_obs.append(observation)
         return answer, reward, bought, None
+
+    def render(self, mode: str = "human") -> str:
+        """The current page as text, whatever the mode; prints nothing."""
+        return self._customer.observation("text")
+
+    def close(self) -> None:
+        """Does nothing, as in the original: there is no server to end. May be called twice."""
 
     @property
     def observation(self) -> str:
@@ -224,9 +257,24 @@ class TextEnv:
             "clickables": list(self._customer.clickables),
         }
 
+    @property
+    def text_to_clickable(self) -> dict[str, str]:
+        """What can be clicked, in page order, each with the action that does."""
+        return {text: f"click[{text}]" for text in self._customer.clickables}
+
     def get_instruction_text(self) -> str:
         """The instruction as the page shows it."""
         return f"Instruction: {self.goal.instruction}"
+
+    def _check_count(self, wanted: int | None) -> None:
+        """The original cuts its data to so many; a shop's goals and index are made of all of its own."""
+        there = len(self.shop.catalogue.products)
+        if wanted is not None and (wanted < 1 or wanted < there):
+            raise UsageError(
+                f"num_products={wanted}: this shop has {there} products and is not cut; leave it out, or "
+                "open a smaller shop: WebShop.bundled(n_products=...).shop, or rlem data webshop import of a "
+                "file with the first products"
+            )
 
     def _choose_goals(self, keep: Callable[[int, dict[str, Any]], bool] | None, limit: int) -> Sequence[int]:
         goals, kind = self.shop.catalogue.goals, self.shop.catalogue.goal_kind
@@ -276,11 +324,11 @@ class TextEnv:
 
     def _with_earlier(self, observation: str) -> str:
         """The observation after the earlier observations and actions that were asked for, oldest first."""
-        observations, actions = self._earlier
+        observations, actions = self.num_prev_obs, self.num_prev_actions
         parts = [observation]
         for back in range(1, max(observations, actions) + 1):
-            if back <= min(actions, len(self._sent)):
-                parts.append(self._sent[-back])
-            if back <= min(observations, len(self._observations)):
-                parts.append(self._observations[-back])
+            if back <= min(actions, len(self.prev_actions)):
+                parts.append(self.prev_actions[-back])
+            if back <= min(observations, len(self.prev_obs)):
+                parts.append(self.prev_obs[-back])
         return SEPARATOR.join(reversed(parts))

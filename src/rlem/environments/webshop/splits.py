@@ -68,9 +68,7 @@ class TaskSets:
             return found
         human = self._catalogue.goal_kind == "human"
         if spec.startswith(_OFFICIAL) and not human:
-            raise UsageError(
-                f"task set {spec!r}: official goals are human; open the data with them"
-            )
+            raise UsageError(f"task set {spec!r}: official goals are human; open the data with them")
         if spec.startswith(_OFFICIAL):
             return self._officials(spec, parse_range(spec.removeprefix(_OFFICIAL), self._official_count()))
         if spec in _BASELINE:

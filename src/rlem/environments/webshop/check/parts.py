@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from fractions import Fraction
 from typing import Any, cast
 
 from rlem.core.errors import DataError, EnvironmentFaultError
-from rlem.environments.webshop import pages
 from rlem.environments.webshop.analysis import terms
 from rlem.environments.webshop.check.rows import Found, Record, differences
 from rlem.environments.webshop.check.shops import Shops
@@ -19,10 +19,14 @@ from rlem.environments.webshop.matching import THRESHOLD, OptionText, alike, nor
 from rlem.environments.webshop.nouns import is_noun, rule_nouns, tokens
 from rlem.environments.webshop.original import goal_as_dict
 from rlem.environments.webshop.reward import Verdict, judge
-from rlem.environments.webshop.search import SearchIndex, rounded_length
+from rlem.environments.webshop.search import Ranking, SearchIndex
+from rlem.environments.webshop.store.postings import StoredRanking
 
 _SCORE_DIGITS = 1e-4
 """Recorded scores are rounded to four digits, and equal ones lowered by a millionth a rank."""
+_UNRANKED = ("<r>", "<c>", "<q>", "<a>")
+"""How searches begin that list products without a score."""
+
 _MOST_NOUNS = 60
 _CHANGES = {
     "Attributes": "attributes",
@@ -37,30 +41,45 @@ _ELSEWHERE = {"name", "attributes", "goal_options", "price_upper"}
 
 
 def search(shops: Shops, row: Record) -> list[Found]:
-    """A search, or its exception: words, terms, products, and scores where the ranking tells them."""
-    shop = shops.shop(False)
+    """A search with all that was recorded of it: words, terms, products and, of a ranked one, scores."""
+    if found := products_found(shops, row):
+        return found
     lowered = row["query"].lower()
-    keywords = lowered.split(" ")
+    pairs: list[Found] = []
+    if "exception" not in row:
+        pairs += [
+            ("lowered", lowered, row["lowered"]),
+            ("keywords", lowered.split(" "), row["keywords"]),
+            ("tokens", terms(lowered), row["tokens"]),
+        ]
+        if not lowered.startswith(_UNRANKED):
+            ours = _scores(shops.shop(False).ranking, lowered, row["asins"])
+            pairs_of = zip(ours, row["scores"], strict=True)
+            close = all(math.isclose(one, other, abs_tol=_SCORE_DIGITS) for one, other in pairs_of)
+            pairs.append(("scores", row["scores"] if close else ours, row["scores"]))
+    return differences(pairs)
+
+
+def _scores(ranking: Ranking, query: str, asins: Sequence[str]) -> list[float]:
+    """What our search engine, in memory or stored, gives these products; 0 for one that it lacks."""
+    if not isinstance(ranking, SearchIndex | StoredRanking):
+        raise DataError("the data's search engine tells no scores")
+    scores, ids = ranking.scores(query), ranking.ids
+    places = [bisect.bisect_left(ids, asin) for asin in asins]
+    known = [place < len(ids) and ids[place] == asin for place, asin in zip(places, asins, strict=True)]
+    return [float(scores[place]) if there else 0.0 for place, there in zip(places, known, strict=True)]
+
+
+def products_found(shops: Shops, row: Record) -> list[Found]:
+    """The products of a search, or its exception."""
+    shop = shops.shop(False)
     try:
-        found = list(shop.find(keywords, random.Random(0)))
+        found = list(shop.find(row["query"].lower().split(" "), random.Random(0)))
     except EnvironmentFaultError as error:
         return _raised(error, row)
     if "exception" in row:
         return [("exception", None, row["exception"])]
-    pairs: list[Found] = [("asins", found, row["asins"])]
-    if "keywords" in row:
-        pairs += [
-            ("lowered", lowered, row["lowered"]),
-            ("keywords", keywords, row["keywords"]),
-            ("tokens", terms(lowered), row["tokens"]),
-        ]
-    if row.get("scores") and isinstance(shop.ranking, SearchIndex):
-        scores = shop.ranking.scores(lowered)
-        of = dict(zip(shop.ranking.ids, scores.tolist(), strict=True))
-        ours = [of.get(asin, 0.0) for asin in row["asins"]]
-        close = [math.isclose(a, b, abs_tol=_SCORE_DIGITS) for a, b in zip(ours, row["scores"], strict=True)]
-        pairs.append(("scores", row["scores"] if all(close) else ours, row["scores"]))
-    return differences(pairs)
+    return differences([("asins", found, row["asins"])])
 
 
 def reward(shops: Shops, row: Record) -> list[Found]:
@@ -211,52 +230,6 @@ def goal(shops: Shops, human: bool, row: Record) -> list[Found]:
 def price(shops: Shops, human: bool, row: Record) -> list[Found]:
     """What buying a product costs."""
     bought = shops.catalogue(human).by_asin.get(row["asin"])
-    return differences([("price", bought.price if bought else None, row["price"])])
-
-
-def product(shops: Shops, row: Record) -> list[Found]:
-    """A loaded product. Pictures, and what the original drops after loading, are not part of the shop."""
-    ours = shops.catalogue(False).by_asin.get(row["asin"])
-    if ours is None:
+    if bought is None:
         return [("asin", None, row["asin"])]
-    low, high = min(row["pricing"]), max(row["pricing"])
-    pairs: list[Found] = [
-        ("Title", ours.title, row["Title"]),
-        ("name", ours.title, row["name"]),
-        ("Description", ours.description, row["Description"]),
-        ("BulletPoints", list(ours.bullets), row["BulletPoints"]),
-        ("Price", ours.price_text, row["Price"]),
-        ("pricing", low <= ours.price <= high, True),
-        ("options", {name: list(values) for name, values in ours.options}, row["options"]),
-        ("Attributes", list(ours.attributes), row["Attributes"]),
-        ("category", ours.category, row["category"]),
-        ("query", ours.query, row["query"]),
-        ("product_category", ours.product_category, row["product_category"]),
-    ]
-    shown = [text for _, text in pages.item_page("", ours, lambda name, value: False)]
-    pairs.append(("Rating", f"Rating: {row['Rating']}" in shown, True))
-    below = pages.sub_page("", ours, "Reviews")
-    pairs.append(("Reviews", [text for sort, text in below if sort == "text"][1:], row["Reviews"]))
-    return differences(pairs)
-
-
-def document(shops: Shops, row: Record) -> list[Found]:
-    """The terms of an indexed text, and its length as the index keeps it."""
-    ours = shops.catalogue(False).by_asin.get(row["asin"])
-    found = terms(ours.search_text) if ours else []
-    return differences(
-        [
-            ("tokens", " ".join(found), row["tokens"]),
-            ("norm_decoded_length", rounded_length(len(found)), row["norm_decoded_length"]),
-        ]
-    )
-
-
-def official_text(_: Shops, row: object) -> list[Found]:
-    """An instruction of the official order: a text. Which goal it is, only the full data tells."""
-    return [] if isinstance(row, str) and row.strip() else [("text", "a text", row)]
-
-
-def official_number(_: Shops, row: str) -> list[Found]:
-    """A line of the list that maps official goals to another order: one number."""
-    return [] if row.isascii() and row.isdigit() else [("number", "a whole number, 0 or more", row)]
+    return differences([("price", bought.price, row["price"])])

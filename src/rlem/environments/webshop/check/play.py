@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlem.core.errors import DataError, EnvironmentFaultError
-from rlem.environments.webshop.check.rows import Found, Record, differences, json_content
+from rlem.environments.webshop.check.rows import Found, Record, Unreadable, differences, json_content
 from rlem.environments.webshop.check.shops import Shops
 from rlem.environments.webshop.data import NO_LIMIT, GoalDraws
 from rlem.environments.webshop.original import TextEnv, Variant, goal_as_dict
@@ -26,9 +26,10 @@ _FILTER = re.compile(r'lambda i, ?g: ?g\["category"\] ?== ?"([^"]*)" and i ?% ?(
 _RANDOM_COUNTS = re.compile(r"random_idx_(\d+)_goals_weights_([\d_]+)_(\d+)_draws_seed(\d+)")
 
 
-def replay_episode(shops: Shops, variant: Variant, row: Record, *, show_attrs: bool = False) -> list[Found]:
+def replay_episode(
+    shops: Shops, variant: Variant, row: Record, *, human: bool = False, show_attrs: bool = False
+) -> list[Found]:
     """What differs in an episode: every field of the first step that differs, or of its end."""
-    human = bool(row.get("human_goals"))
     env = TextEnv(shops.shop(human), variant=variant, show_attrs=show_attrs)
     env.reset(row["session"])
     start = [
@@ -115,15 +116,16 @@ class Misc:
             "reset_with_instruction_text": self._given_text,
         }
 
-    def rows(self, path: Path) -> Iterator[tuple[str, tuple[str, Record]]]:
-        """Every entry of every section. Errors: DataError for a section that is not known."""
+    def rows(self, path: Path) -> Iterator[tuple[str, tuple[str, Record] | Unreadable]]:
+        """Every entry of every section; a section that is not known is one row that cannot be read."""
         content = json_content(path)
         if not isinstance(content, dict):
             raise DataError(f"{path}: holds a {type(content).__name__}; expected an object of sections")
         for section, entries in content.items():
             if section not in self._sections and not _RANDOM_COUNTS.fullmatch(section):
                 known = ", ".join(self._sections)
-                raise DataError(f"{path}: unknown section {section!r}, cannot be replayed; known: {known}")
+                yield section, Unreadable(f"unknown section {section!r}; known: {known}")
+                continue
             for number, entry in enumerate(entries if isinstance(entries, list) else [entries]):
                 name = f"{section}[{number}]" if isinstance(entries, list) else section
                 yield name, (section, entry)

@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,44 +32,59 @@ def differences(pairs: Iterable[Found]) -> list[Found]:
     return [(field, ours, theirs) for field, ours, theirs in pairs if ours != theirs]
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row that holds nothing that can be replayed, and why; the rows after it may."""
+
+    why: str
+
+
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """Rows of a JSON lines file, compressed or not: (where it stands, what it holds)."""
+    """Rows of a JSON lines file, compressed or not: (where it stands, what it holds).
+
+    A line that is not JSON is an :class:`Unreadable`. Errors: DataError where the file itself breaks off.
+    """
     for number, line in enumerate(_lines(path), 1):
-        if line.strip():
-            yield f"line {number}", _parsed(path, line, f"line {number}")
+        if isinstance(line, Unreadable) or line.strip():
+            yield f"line {number}", line if isinstance(line, Unreadable) else _parsed(line.rstrip())
 
 
 def json_content(path: Path) -> Any:
-    """The content of a JSON file, compressed or not."""
-    return _parsed(path, "".join(_lines(path)), "")
-
-
-def text_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Lines of a text file, compressed or not."""
+    """The content of a JSON file, compressed or not. Errors: DataError for a file that is not JSON."""
+    lines: list[str] = []
     for number, line in enumerate(_lines(path), 1):
-        if line.strip():
-            yield f"line {number}", line.strip()
+        if isinstance(line, Unreadable):
+            raise DataError(f"{path}: line {number}: {line.why}")
+        lines.append(line)
+    content = _parsed("".join(lines))
+    if isinstance(content, Unreadable):
+        raise DataError(f"{path}: {content.why}")
+    return content
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> Iterator[str | Unreadable]:
     """Lines as they come, so that a file that breaks off is told after the rows before it were read."""
     number = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             for data in file:
                 number += 1
-                yield data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: line {number}: not UTF-8 at byte {error.start} of the line") from None
+                try:
+                    line: str | Unreadable = data.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    line = Unreadable(f"not UTF-8 at byte {error.start} of the line")
+                yield line
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: line {number + 1}: cannot be read ({error})") from None
 
 
-def _parsed(path: Path, text: str, place: str) -> Any:
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_hook=Record)
     except json.JSONDecodeError as error:
-        where = place or f"line {error.lineno}"
-        raise DataError(f"{path}: {where}: not JSON at column {error.colno} ({error.msg})") from None
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return Unreadable(f"not JSON at {line}column {error.colno} ({error.msg})")
     except RecursionError:
-        raise DataError(f"{path}: {place or 'the file'}: JSON is nested too deep") from None
+        return Unreadable("JSON is nested too deep")
+    except ValueError as error:  # a number with thousands of digits
+        return Unreadable(f"JSON with a value that cannot be read ({error})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from rlem.core.errors import DataError
+from rlem.core.errors import DataError, RlemError
 from rlem.environments.webshop.data import Catalogue, GoalKind
 from rlem.environments.webshop.files import load_catalogue
 from rlem.environments.webshop.search import Ranking
@@ -30,12 +30,22 @@ class Shops:
         self.data = data
         self._ranking: Ranking | None = None
         self._catalogues: dict[bool, Catalogue] = {}
+        self._lacking: dict[bool, str] = {}
         self._shops: dict[tuple[bool, bool], Shop] = {}
 
     def catalogue(self, human: bool) -> Catalogue:
-        """Goals that people wrote, or those made of options; prices of seed 0, the recorded one."""
+        """Goals that people wrote, or those made of options; prices of seed 0, the recorded one.
+
+        Errors: DataError where the data has no such goals; the data is then read only once.
+        """
+        if human in self._lacking:
+            raise DataError(self._lacking[human])
         if human not in self._catalogues:
-            self._catalogues[human] = self.seeded(human, 0)
+            try:
+                self._catalogues[human] = self.seeded(human, 0)
+            except RlemError as error:
+                self._lacking[human] = str(error)
+                raise
         return self._catalogues[human]
 
     def seeded(self, human: bool, price_seed: int | random.Random) -> Catalogue:

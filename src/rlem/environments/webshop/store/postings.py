@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlem.environments.lazy import LazySequence
 from rlem.environments.webshop.analysis import terms
 from rlem.environments.webshop.search import idf, length_factors, rounded_length
 from rlem.environments.webshop.store.array_file import Array, ArrayFile, ArrayWriter
@@ -141,11 +142,28 @@ class StoredRanking:
         self._denominators = np.float32(1) + counts * length_factors(lengths, length, self._size)
         self._mine = threading.local()
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids of the documents, sorted: a document's number is its place here."""
+        return LazySequence(len(self._ids), self._ids.__getitem__)
+
+    def scores(self, query: str) -> NDArray[np.float32]:
+        """Score of every document (by number) for a query; 0 where no term occurs."""
+        total, _ = self._total(query)
+        return total[: self._size].astype(np.float32)
+
     def search(self, query: str, limit: int = 50) -> tuple[str, ...]:
         """Ids of the best ``limit`` documents that share a term with the query, best first."""
         return tuple([self._ids[number] for number in self._best(query, limit).tolist()])
 
     def _best(self, query: str, limit: int) -> NDArray[np.intp]:
+        total, matching = self._total(query)
+        if not matching or limit < 1:
+            return np.zeros(0, dtype=np.intp)
+        return _best(total, limit)
+
+    def _total(self, query: str) -> tuple[NDArray[np.float64], bool]:
+        """Every document's score, in this thread's own array, and whether any term is known."""
         total = self._scratch()
         matching = False
         for word, repeats in Counter(terms(query)).items():
@@ -153,9 +171,7 @@ class StoredRanking:
             if place is not None:
                 matching = True
                 self._add(total, int(self._rows[place]), repeats)
-        if not matching or limit < 1:
-            return np.zeros(0, dtype=np.intp)
-        return _best(total, limit)
+        return total, matching
 
     def _scratch(self) -> NDArray[np.float64]:
         """A score of 0 for every document, in this thread's own array; some more, to fill all rows."""
