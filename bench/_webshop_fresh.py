@@ -2,6 +2,7 @@
 
 python bench/_webshop_fresh.py open PATH|bundled     seconds and memory of import, open, reset, search
 python bench/_webshop_fresh.py leak PATH|bundled N   memory over N episodes
+python bench/_webshop_fresh.py together PATH N SEED  one of several over a shop (bench/_webshop_processes.py)
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rlem.core.types import Task
     from rlem.environments.webshop.env import WebShop
 
 POINTS = 20
@@ -65,6 +67,19 @@ def opened(source: str) -> None:
     tell("first search")
 
 
+def play_episode(shop: WebShop, task: Task, rng: random.Random) -> None:
+    """Random valid actions to the end or the step limit."""
+    step = shop.reset(task)
+    for _ in range(EPISODE_STEPS):
+        action = rng.choice(step.actions)
+        if action.startswith("search["):
+            words = task.instruction.split()
+            action = f"search[{' '.join(rng.sample(words, min(4, len(words))))}]"
+        step = shop.step(action)
+        if step.done:
+            break
+
+
 def leak(source: str, episodes: int) -> None:
     """One line for each of POINTS stretches of episodes: how many were played, memory after them.
 
@@ -76,22 +91,58 @@ def leak(source: str, episodes: int) -> None:
     different = max(1, episodes // 4)
     for point in range(POINTS + 1):
         for number in range(point and episodes * (point - 1) // POINTS, episodes * point // POINTS):
-            rng = random.Random(number % different)
-            task = tasks[number % different % goals]
-            step = shop.reset(task)
-            for _ in range(EPISODE_STEPS):
-                action = rng.choice(step.actions)
-                if action.startswith("search["):
-                    words = task.instruction.split()
-                    action = f"search[{' '.join(rng.sample(words, min(4, len(words))))}]"
-                step = shop.step(action)
-                if step.done:
-                    break
+            play_episode(shop, tasks[number % different % goals], random.Random(number % different))
         print(json.dumps([episodes * point // POINTS, rss_mib()]), flush=True)
+
+
+def shares() -> dict[str, float] | None:
+    """Memory in MiB: what only this process has, what of that it has written (the rest are pages of files
+    that no other process has mapped now), with its share of what it shares (PSS), and with all of that
+    (RSS). None where the system does not tell."""
+    rollup = Path("/proc/self/smaps_rollup")
+    if not rollup.exists():
+        return None
+    rows = [line.split() for line in rollup.read_text().splitlines()[1:]]
+    kib = {row[0].rstrip(":"): int(row[1]) for row in rows}
+    found = {
+        "private": kib["Private_Clean"] + kib["Private_Dirty"],
+        "written": kib["Private_Dirty"],
+        "pss": kib["Pss"],
+        "rss": kib["Rss"],
+    }
+    return {name: size / 1024 for name, size in found.items()}
+
+
+def together(source: str, episodes: int, seed: int) -> None:
+    """Reads the queries, plays, says that it is ready; then answers each line on stdin: a number of seconds
+    with the milliseconds of each search in that time, "memory" with what it has."""
+    asked = json.loads(sys.stdin.readline())
+    rng = random.Random(seed)
+    rng.shuffle(asked)
+    shop = open_shop(source)
+    tasks = shop.tasks(f"0:{min(GOALS, len(shop.catalogue.goals))}")
+    for _ in range(episodes):
+        play_episode(shop, rng.choice(tasks), rng)
+    search = shop.shop.ranking.search
+    search(asked[0])
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "memory":
+            print(json.dumps(shares()), flush=True)
+            continue
+        times: list[float] = []
+        end = perf_counter() + float(line)
+        while not times or perf_counter() < end:
+            begin = perf_counter()
+            search(asked[len(times) % len(asked)])
+            times.append(1000 * (perf_counter() - begin))
+        print(json.dumps(times), flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "open":
         opened(sys.argv[2])
+    elif sys.argv[1] == "together":
+        together(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
         leak(sys.argv[2], int(sys.argv[3]))

@@ -1,7 +1,8 @@
 """How fast the shop is: python3 dev.py bench webshop [--data PATH] [--quick] [--reference PATH]
 
 Steps a second by form of observation, search by size of the catalogue in memory and on disk, opening and
-memory in a fresh process, memory over many episodes; beside them, in turns, the original itself.
+memory in a fresh process, several processes over one store, memory over many episodes; beside them, in
+turns, the original itself.
 Targets: 5,000 steps/s in text_rich, reset below 1 ms; a store opens in 0.3 s and 150 MB, and a million
 products are searched in 20 ms (p50) and 60 ms (p99); no leak over 100,000 episodes.
 """
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench._common import choose, facts, p50, quantile, timed
 from bench._webshop_fresh import EPISODE_STEPS, GOALS, open_shop
+from bench._webshop_processes import measure_processes
 
 from rlem.core.errors import RlemError
 from rlem.environments.webshop.catalogue import iter_products
@@ -38,6 +40,8 @@ from rlem.environments.webshop.store.importing import generate_shop
 HERE = Path(__file__).resolve().parent
 SMALLEST = 1000
 """Products whose texts the queries come from: every generated shop begins with them."""
+
+PARTS = ("modes", "search", "open", "processes", "leak", "reference")
 
 IN_MEMORY = 100_000
 """Most products of an index that is built in memory."""
@@ -310,6 +314,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--queries", type=int, help="default 500")
     parser.add_argument("--episodes", type=int, help="of the leak; default 100,000")
+    parser.add_argument("--seconds", type=float, help="of searching in several processes; default 10")
     parser.add_argument("--reference", type=Path, help="a checkout of the original that runs")
     parser.add_argument(
         "--reference-python",
@@ -319,15 +324,23 @@ def options() -> argparse.Namespace:
     parser.add_argument("--reference-products", default="1000", help="its num_products, or all; default 1000")
     parser.add_argument("--reference-steps", type=int, help="its steps a round; default 300")
     parser.add_argument("--quick", action="store_true", help="a minute: smaller and fewer of everything")
-    parser.add_argument("--only", default="", help="of modes,search,open,leak,reference; with commas")
+    parser.add_argument("--only", default="", help=f"of {','.join(PARTS)}; with commas")
     given = parser.parse_args()
-    small = {"catalogues": "1000,10000", "steps": 2000, "rounds": 3, "queries": 200, "episodes": 5000}
+    small = {
+        "catalogues": "1000,10000",
+        "steps": 2000,
+        "rounds": 3,
+        "queries": 200,
+        "episodes": 5000,
+        "seconds": 2.0,
+    }
     full = {
         "catalogues": "1000,10000,100000",
         "steps": 20_000,
         "rounds": 5,
         "queries": 500,
         "episodes": 100_000,
+        "seconds": 10.0,
     }
     for name, value in ((small if given.quick else full) | {"reference_steps": 300}).items():
         if getattr(given, name) is None:
@@ -335,11 +348,18 @@ def options() -> argparse.Namespace:
     return given
 
 
+def largest_store(source: str, stores: Path) -> Path | None:
+    """The store that was asked for, else the largest that lies there, if there is one."""
+    if Path(source).is_file():
+        return Path(source)
+    return max(stores.glob("*.db"), key=lambda path: path.stat().st_size, default=None)
+
+
 def main() -> int:
     """All measurements that were asked for."""
     asked = options()
     source = asked.data or "bundled"
-    parts = asked.only.split(",") if asked.only else ["modes", "search", "open", "leak", "reference"]
+    parts = asked.only.split(",") if asked.only else PARTS
     print(facts())
     if "modes" in parts:
         measure_modes(source, asked.rounds, asked.steps)
@@ -351,6 +371,12 @@ def main() -> int:
         if "open" in parts:
             known = [str(path) for path in made.values()] or [str(path) for path in stores.glob("*.db")]
             measure_open([source, *known], asked.rounds)
+        if "processes" in parts:
+            store = largest_store(source, stores)
+            if store is None and asked.only:
+                store = generate_shop(max(sizes), 0, stores / f"webshop-{max(sizes)}.db").path
+            if store is not None:
+                measure_processes(store, queries(asked.queries), seconds=asked.seconds)
     if "leak" in parts:
         measure_leak(source, asked.episodes)
     if asked.reference and "reference" in parts:

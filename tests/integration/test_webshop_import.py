@@ -139,6 +139,86 @@ def test_killed_imports_leave_no_shop_and_can_be_run_again(tmp_path: Path) -> No
     assert len(StoredCatalogue(tmp_path / "shop.db").products) == 1500
 
 
+HELD = """
+import sys, time
+from pathlib import Path
+from rlem.environments.webshop.store.importing import generate_shop
+
+def wait(phase, done, whole):
+    if done == whole:
+        Path(sys.argv[2]).touch()
+        while phase == "products" and not Path(sys.argv[3]).exists():
+            time.sleep(0.005)
+
+generate_shop(300, 0, sys.argv[1], progress=wait)
+"""
+ENDS_AFTER_PUBLISHING = """
+import os, sys
+from rlem.environments.webshop.store import importing
+
+class Writer(importing.ArrayWriter):
+    def finish(self, *arguments, **options):
+        super().finish(*arguments, **options)
+        os._exit(9)
+
+importing.ArrayWriter = Writer
+importing.import_shop(*sys.argv[1:3], out=sys.argv[3])
+"""
+
+
+def test_two_imports_to_one_place(tmp_path: Path) -> None:
+    """The second says that another one is at work and touches nothing; the first one's shop is whole."""
+    out, begun, go = tmp_path / "shop.db", tmp_path / "begun", tmp_path / "go"
+    first = process(str(out), str(begun), str(go), code=HELD)
+    limit = time.monotonic() + 60
+    while not begun.exists():
+        assert first.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    try:
+        for force in ([], ["--force"]):
+            command = ["data", "webshop", "generate", "--products", "5", "--out", str(out), *force]
+            status, _, err = finished(*command)
+            assert (status, len(err.splitlines())) == (2, 1)
+            assert f"another import is writing {out}" in err
+    finally:
+        go.touch()
+    _, err = first.communicate(timeout=120)
+    assert (first.returncode, err) == (0, "")
+    assert len(list(StoredCatalogue(out).products)) == 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "go", "shop.db"]
+
+
+def test_many_imports_at_once(tmp_path: Path) -> None:
+    """Begun at one moment, at least one makes the shop, each other one makes it too or says why not."""
+    out = tmp_path / "shop.db"
+    sizes = range(40, 44)
+    running = [
+        process("data", "webshop", "generate", "--products", str(size), "--out", str(out), "--force")
+        for size in sizes
+    ]
+    ends = [(one.communicate(timeout=120)[1], one.returncode) for one in running]
+    assert {status for _, status in ends} <= {0, 2}
+    assert all(f"another import is writing {out}" in err for err, status in ends if status)
+    winners = {size for size, (_, status) in zip(sizes, ends, strict=True) if status == 0}
+    assert len(list(StoredCatalogue(out).products)) in winners
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_end_after_publishing_loses_no_list(tmp_path: Path) -> None:
+    """A process that ends when the shop has its name has put the list of rejected rows beside it."""
+    products, attributes = generate(seed=1, n_products=3)
+    (tmp_path / "products.json").write_text(json.dumps([*products, "no product"]))
+    (tmp_path / "attributes.json").write_text(json.dumps(attributes))
+    arguments = [str(tmp_path / name) for name in ("products.json", "attributes.json", "shop.db")]
+    status, _, err = finished(*arguments, code=ENDS_AFTER_PUBLISHING)
+    assert (status, err) == (9, "")
+    assert len(StoredCatalogue(tmp_path / "shop.db").products) == 3
+    assert len((tmp_path / "shop.db.rejected.jsonl").read_text().splitlines()) == 1
+    assert import_shop(*arguments[:2], out=arguments[2], force=True).rejected == 1
+    assert not (tmp_path / "shop.db.partial").exists()
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_opening_is_quick_and_small(tmp_path: Path) -> None:
     """A fresh process opens a shop in well under the promised 0.3 s, and stays under 150 MB with a search."""

@@ -255,7 +255,7 @@ def test_what_is_not_verified_never_encourages(n: int | None) -> None:
 def test_open_reports_what_cannot_be_opened(tmp_path: Path) -> None:
     """Each mistake is an error of ours that names the place or the value."""
     with pytest.raises(UsageError, match="postgresql"):
-        rlem.open("postgresql://host/db")
+        rlem.open("mysql://host/db")
     with pytest.raises(ExperienceMemoryError, match="is a folder"):
         rlem.open(tmp_path)
     with pytest.raises(ExperienceMemoryError, match="does not exist"):

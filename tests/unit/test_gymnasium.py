@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from rlem.core.errors import MissingExtraError, UnknownNameError, UsageError
+from rlem.core.errors import ClosedError, MissingExtraError, UnknownNameError, UsageError
 from rlem.core.types import Step, Task
 from rlem.environments.toy import Corridor
 from rlem.environments.webshop.pages import ObservationMode
@@ -239,6 +240,46 @@ def test_environments_share_the_shop_and_nothing_else() -> None:
 def test_what_is_not_closed_is_freed_with_its_last_user() -> None:
     """Forgetting to close leaks no shop: the fixture of this file sees none after collection."""
     gymnasium.make(ID, **SMALL).reset(seed=0)
+
+
+def test_the_last_close_frees_the_shop() -> None:
+    """Closed, an environment that is still referred to holds no shop: the last close frees it, not one
+    before."""
+    first, second = (gymnasium.make(ID, render_mode="ansi", **SMALL) for _ in range(2))
+    first.reset(seed=0)
+    second.reset(seed=0)
+    shop = weakref.ref(first.unwrapped.environment.shop)
+    catalogue = weakref.ref(first.unwrapped.environment.shop.catalogue)
+    first.close()
+    gc.collect()
+    assert shop() is not None
+    assert second.step("search[red]")[4]["valid"]
+    second.close()
+    gc.collect()
+    assert shop() is None
+    assert catalogue() is None
+    assert first.unwrapped is not second.unwrapped
+
+
+@pytest.mark.parametrize("make", [lambda: WebShopEnvironment(**SMALL), lambda: TextEnvironment(Corridor())])
+def test_a_closed_environment_says_so(make: Callable[[], TextEnvironment]) -> None:
+    """Whatever is asked of it, before or after a reset; closing again is fine."""
+    for started in (False, True):
+        env = make()
+        if started:
+            env.reset(seed=0)
+        env.close()
+        env.close()
+        for use in (
+            lambda env=env: env.reset(seed=0),
+            lambda env=env: env.reset(options={"index": 0}),
+            lambda env=env: env.reset(options={"task": "webshop:0"}),
+            lambda env=env: env.step("search[red]"),
+            lambda env=env: env.environment,
+        ):
+            with pytest.raises(ClosedError, match="closed; make a new one"):
+                use()
+        assert env.render() is None
 
 
 def test_threads_make_and_play_side_by_side() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from typing import Any
@@ -268,11 +268,67 @@ def test_every_answer_is_hardened(client: Any) -> None:
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_other_sites_cannot_shop(client: Any) -> None:
-    """A form of another site is refused; the shop's own and those of plain programs are not."""
-    for site_header, status in (("cross-site", 403), ("same-origin", 303), ("none", 303)):
-        answer = client.post("/tasks/1", headers={"Sec-Fetch-Site": site_header})
-        assert answer.status_code == status, site_header
+HERE = "http://localhost"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 303),
+        ({"Sec-Fetch-Site": "none"}, 303),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": HERE}, 303),
+        ({"Origin": HERE.upper()}, 303),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": HERE}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost:9000"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://[x"}, 403),
+    ],
+)
+def test_other_sites_cannot_shop(client: Any, headers: dict[str, str], status: int) -> None:
+    """A form of another site, port or secret origin is refused, also where only Origin tells; the shop's
+    own and those of plain programs are not. Looking is free."""
+    assert client.post("/tasks/1", headers=headers).status_code == status
+    assert client.get("/", headers=headers).status_code == 200
+    assert client.get("/healthz").get_json()["visits"] == (status == 303)
+
+
+@pytest.mark.parametrize(
+    ("served_at", "known", "unknown"),
+    [
+        ("127.0.0.1", ["127.0.0.1:8000", "localhost", "LocalHost:1", "[::1]:8000"], ["192.0.2.7"]),
+        ("192.0.2.7", ["192.0.2.7:8000", "localhost:8000"], ["192.0.2.8:8000"]),
+        ("Shop.Example", ["shop.example:8000", "127.0.0.1:8000"], ["my.shop.example"]),
+        ("2001:DB8:0:0::7", ["[2001:db8::7]:8000", "[::1]"], ["[2001:db8::8]:8000", "2001:db8::7"]),
+        ("0.0.0.0", ["192.0.2.7", "any.example:80"], []),
+        ("::", ["192.0.2.7", "any.example:80"], []),
+    ],
+)
+def test_only_known_hosts_are_served(
+    world: WebShop, served_at: str, known: list[str], unknown: list[str]
+) -> None:
+    """A name that somebody else has given this machine's address sees and changes nothing; what the site
+    is served at, and this machine's own names, are served, on every port."""
+    client = site.create_app(world, world.tasks("0:1"), host=served_at).test_client()
+    for host in known:
+        for answer in (
+            client.get("/", headers={"Host": host}),
+            client.post("/tasks/1", headers={"Host": host}),
+        ):
+            assert answer.status_code in (200, 303), host
+    if served_at in ("0.0.0.0", "::"):
+        return
+    for host in [*unknown, "evil.example", "localhost.evil.example:80", "user@localhost", "[::1", "a b", ""]:
+        for send, address in ((client.get, "/"), (client.post, "/tasks/1"), (client.get, "/healthz")):
+            answer = send(address, headers={"Host": host})
+            assert answer.status_code == 421, host
+            assert "not served under this name" in answer.text
+            assert world.tasks("0:1")[0].instruction not in unescape(answer.text)
 
 
 def test_health(client: Any) -> None:
@@ -378,6 +434,46 @@ def test_wrong_tasks_are_refused(world: WebShop) -> None:
     assert site.create_app(world.shop, world.tasks("0:1")) is not None
 
 
+def test_a_foreign_task_further_on_is_a_page(world: WebShop, caplog: pytest.LogCaptureFixture) -> None:
+    """Tasks may be too many to look at each: one that the shop cannot play says so when it is begun, the
+    terminal says why, and the others go on."""
+    tasks = [
+        *world.tasks("0:1"),
+        Task(id="corridor:1", instruction="go"),
+        Task(id="webshop:99999", instruction="x"),
+    ]
+    client = site.create_app(world, tasks).test_client()
+    for number in (2, 3):
+        answer = client.post(f"/tasks/{number}")
+        assert answer.status_code == 404
+        assert "The shop cannot play this task" in answer.text
+        assert 'href="/"' in answer.text
+        assert f"{tasks[number - 1].id!r} is not of this shop" in caplog.text
+    assert see(client, begin(client, 1))
+
+
+def test_tasks_are_not_walked_through(world: WebShop) -> None:
+    """Making a site and showing a sheet looks at the tasks of that sheet only."""
+    looked: set[int] = set()
+
+    class Many(Sequence[Task]):
+        """Millions of tasks that are made when they are looked at."""
+
+        def __len__(self) -> int:
+            return 5_000_000
+
+        def __getitem__(self, place: Any) -> Any:
+            if isinstance(place, slice):
+                return [self[at] for at in range(*place.indices(len(self)))]
+            looked.add(place)
+            return Task(id=f"webshop:{place % 50}", instruction=f"find number {place}")
+
+    client = site.create_app(world, Many()).test_client()
+    assert "find number 4999950" in see(client, "/?page=100000")
+    assert see(client, begin(client, 2_000_000))
+    assert len(looked) <= 1 + site.TASKS_A_SHEET + 1
+
+
 def test_without_flask_the_extra_is_named(world: WebShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says what to install."""
     monkeypatch.setitem(sys.modules, "flask", None)
@@ -415,3 +511,57 @@ def test_the_command_refuses_what_it_cannot_serve(arguments: list[str], error: t
     """Unknown shops, tasks and addresses are errors before anything is served."""
     with pytest.raises(error):
         serve.main(arguments, standalone_mode=False)
+
+
+def served(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
+    """A browser of the application that the command serves; the server itself is left out."""
+    apps: list[Any] = []
+
+    class Server:
+        port = 8000
+
+        def serve_forever(self) -> None:
+            """Ends at once."""
+
+        def server_close(self) -> None:
+            """Nothing is open."""
+
+    def open_server(app: Any, host: str, port: int) -> Server:
+        apps.append(app)
+        return Server()
+
+    monkeypatch.setattr(site, "open_server", open_server)
+    serve.main(["webshop", "--products", "60", "--task", "0:5", *arguments], standalone_mode=False)
+    return apps[0].test_client(use_cookies=False)
+
+
+def test_the_commands_faithful_shop_fails_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --faithful a search that crashes the original comes to a page that says so, and the visit goes
+    on from it; without, it finds nothing and nothing fails."""
+    client = served(monkeypatch, "--faithful")
+    start = begin(client)
+    noted = act(client, start, "search[<a> x]")
+    assert noted == f"{start}?note=failed"
+    page = see(client, noted)
+    assert "The original shop fails here" in page
+    assert "Actions so far" not in page
+    assert "Total results" in see(client, act(client, start, "search[steel]"))
+    client = served(monkeypatch)
+    assert "Total results: 0" in see(client, act(client, begin(client), "search[<a> x]"))
+    assert "5 tasks of 0:5" in capsys.readouterr().out
+
+
+def test_the_command_takes_the_options_of_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noun rule and prices are those of env play; form of observation and step limit are not offered; the
+    host that was given is served, another one is not."""
+    client = served(monkeypatch, "--host", "shop.example", "--nouns", "rule", "--price-seed", "3")
+    assert client.get("/", headers={"Host": "shop.example:8000"}).status_code == 200
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
+    assert begin(client)
+    with pytest.raises(UnknownNameError, match="noun"):
+        served(monkeypatch, "--nouns", "spcy")
+    for option in ("--observation-mode", "--max-steps"):
+        with pytest.raises(click.NoSuchOption):
+            served(monkeypatch, option, "3")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import re
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlem.core.errors import ClosedError, DataError, UsageError
@@ -18,9 +21,11 @@ from rlem.environments.webshop.catalogue import generate
 from rlem.environments.webshop.data import build_catalogue
 from rlem.environments.webshop.search import SearchIndex
 from rlem.environments.webshop.store import array_file, importing
-from rlem.environments.webshop.store.array_file import ArrayFile, ArrayWriter
+from rlem.environments.webshop.store import partial as partial_folder
+from rlem.environments.webshop.store.array_file import ArrayFile, ArrayWriter, Texts
 from rlem.environments.webshop.store.catalogue import StoredCatalogue
 from rlem.environments.webshop.store.importing import ImportReport, generate_shop, import_shop
+from rlem.environments.webshop.store.partial import LOCK, PartialFolder
 
 SIZE = 60
 
@@ -328,13 +333,54 @@ def test_wrong_paths(tmp_path: Path, shop: Path) -> None:
         generate_shop(1, 0, tmp_path / "no" / "shop.db")
     with pytest.raises(UsageError, match="is a folder"):
         generate_shop(1, 0, tmp_path)
-    with pytest.raises(DataError, match=r"there is no file .*nothing\.json"):
+    with pytest.raises(DataError, match=r"nothing\.json does not exist"):
         import_shop(tmp_path / "nothing.json", tmp_path / "nothing.json", out=tmp_path / "shop.db")
     with pytest.raises(DataError, match=r"cannot be read"):
+        import_shop(shop, shop, shop, tmp_path / "shop.db", official_order=tmp_path / "nothing.list")
+    with pytest.raises(UsageError, match="give the human instructions, too"):
         import_shop(shop, shop, out=tmp_path / "shop.db", official_order=tmp_path / "nothing.list")
     with pytest.raises(UsageError, match="at least 1"):
         generate_shop(0, 0, tmp_path / "shop.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_swapped_files_are_noticed(tmp_path: Path) -> None:
+    """A file of which no entry can be used is taken for what it is: the wrong one."""
+    (tmp_path / "products.json").write_text("[]")
+    (tmp_path / "human.json").write_text('{"B1": [{"instruction": "x"}], "B2": []}')
+    with pytest.raises(DataError, match=r"human\.json: no entry can be used as a product's attributes"):
+        import_shop(tmp_path / "products.json", tmp_path / "human.json", out=tmp_path / "shop.db")
+    assert not (tmp_path / "shop.db").exists()
+
+
+def test_damage_inside_is_found(tmp_path: Path) -> None:
+    """One wrong byte in any array: verify names the array, and playing gives no traceback of ours."""
+    path = generate_shop(30, 0, tmp_path / "shop.db").path
+    ArrayFile(path).verify()
+    whole = path.read_bytes()
+    file = ArrayFile(path)
+    for name, (_, start, count, _) in file._arrays.items():
+        if not count:
+            continue
+        path.unlink()  # the mapped file stays as it is
+        path.write_bytes(whole[:start] + bytes([whole[start] ^ 0xFF]) + whole[start + 1 :])
+        with pytest.raises(DataError, match=re.escape(f"damaged (in {name})")):
+            ArrayFile(path).verify()
+
+
+def test_damaged_texts_and_postings_are_named(tmp_path: Path) -> None:
+    """What cannot be in a file is an error that says so where it is met."""
+    path = generate_shop(30, 0, tmp_path / "shop.db").path
+    arrays, whole = ArrayFile(path)._arrays, bytearray(path.read_bytes())
+    start, count = arrays["posting_documents"][1:3]
+    whole[start : start + 4 * count] = b"\x7f" * (4 * count)
+    path.unlink()
+    path.write_bytes(whole)
+    stored = StoredCatalogue(path)
+    with pytest.raises(DataError, match=r"is damaged .*import it again"):
+        stored.ranking.search(stored.products[0].title)
+    with pytest.raises(DataError, match="is damaged"):
+        Texts(np.array([0xFF], dtype=np.uint8), np.array([0, 1]), path)[0]
 
 
 def test_a_failed_import_keeps_the_shop_that_was_there(tmp_path: Path) -> None:
@@ -346,6 +392,84 @@ def test_a_failed_import_keeps_the_shop_that_was_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="truncated"):
         import_shop(tmp_path / "products.json", tmp_path / "attributes.json", out=path, force=True)
     assert path.read_bytes() == before
+
+
+def test_a_folder_of_the_users_survives(tmp_path: Path) -> None:
+    """What has the working folder's name, but is no import's, is refused by name and left as it is."""
+    partial = tmp_path / "shop.db.partial"
+    partial.mkdir()
+    (partial / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match=r"shop\.db\.partial is no folder of an import"):
+        generate_shop(3, 0, tmp_path / "shop.db")
+    assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
+    assert (partial / "thesis.tex").read_text() == "years of work"
+    (tmp_path / "other.db.partial").write_text("a file")
+    with pytest.raises(UsageError, match=r"other\.db\.partial is in the way"):
+        generate_shop(3, 0, tmp_path / "other.db")
+    assert (tmp_path / "other.db.partial").read_text() == "a file"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.db.partial", "shop.db.partial"]
+
+
+def test_what_a_killed_import_left_is_cleared(tmp_path: Path) -> None:
+    """Its folder is known by the lock file, which nobody holds any more; so is an empty folder."""
+    partial = tmp_path / "shop.db.partial"
+    (partial / "sub").mkdir(parents=True)
+    for name in (LOCK, "notes", "shop", "sub/run-0"):
+        (partial / name).write_text("half")
+    assert generate_shop(3, 0, tmp_path / "shop.db").products == 3
+    partial.mkdir()
+    assert generate_shop(3, 0, tmp_path / "shop.db", force=True).products == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.db"]
+
+
+def test_one_import_at_a_time(tmp_path: Path) -> None:
+    """Whoever comes second is refused and takes nothing away; afterwards the folder is free again."""
+    with PartialFolder(tmp_path / "shop.db") as first:
+        (first.path / "shop").write_text("half")
+        with pytest.raises(UsageError, match=r"another import is writing .*shop\.db"):
+            generate_shop(3, 0, tmp_path / "shop.db")
+        assert (first.path / "shop").read_text() == "half"
+        assert generate_shop(3, 0, tmp_path / "other.db").products == 3
+    assert not first.path.exists()
+    assert generate_shop(3, 0, tmp_path / "shop.db").products == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="takes an open file away")
+def test_an_import_that_ends_while_another_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock file that was taken away between opening and locking it locks nothing: another one is made."""
+    stale: list[Path] = []
+    lock = partial_folder._lock
+
+    def late(file: Any) -> bool:
+        if not stale:
+            stale.append(Path(file.name))
+            stale[0].unlink()
+            stale[0].parent.rmdir()
+        return lock(file)
+
+    monkeypatch.setattr(partial_folder, "_lock", late)
+    with PartialFolder(tmp_path / "shop.db") as folder:
+        assert (folder.path / LOCK).exists()
+        with pytest.raises(UsageError, match="another import"):
+            PartialFolder(tmp_path / "shop.db").__enter__()
+    assert stale
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shop_made_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without force, a shop that another import made between the first look and the lock stays."""
+    out = tmp_path / "shop.db"
+    enter = PartialFolder.__enter__
+
+    def late(self: PartialFolder) -> PartialFolder:
+        out.write_text("another one's")
+        return enter(self)
+
+    monkeypatch.setattr(PartialFolder, "__enter__", late)
+    with pytest.raises(UsageError, match="--force"):
+        generate_shop(3, 0, out)
+    assert out.read_text() == "another one's"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_gzipped_files_and_progress(tmp_path: Path) -> None:

@@ -346,13 +346,13 @@ def open(
 ) -> Memory:
     """Opens a memory, and makes it if it is not there.
 
-    ``location`` is a file path or ":memory:". ``similarity`` (an object or the name of a preset:
-    "default", "webshop", "wikihow"), ``values`` and the capacities are settings of the memory itself:
-    given for an existing one they must match it, left out it keeps its own. ``style``, ``k``,
-    ``reward_range`` and ``seed`` shape the advice of this handle: prompt form, number of exemplars, range
-    of an episode's return (for intervals), and the choice among untried actions.
+    ``location`` is a file path, a ``postgresql://`` URL (docs/postgres.md) or ":memory:". ``similarity``
+    (an object or the name of a preset: "default", "webshop", "wikihow"), ``values`` and the capacities are
+    settings of the memory itself: given for an existing one they must match it, left out it keeps its own.
+    ``style``, ``k``, ``reward_range`` and ``seed`` shape the advice of this handle: prompt form, number of
+    exemplars, range of an episode's return (for intervals), and the choice among untried actions.
     """
-    store = _store(location, read_only)
+    store = open_store(location, read_only=read_only)
     try:
         given = {
             "values": values,
@@ -376,12 +376,22 @@ def _config(store: Store, given: Mapping[str, Any]) -> MemoryConfig | None:
     return replace(MemoryConfig.from_json(stored) if stored else MemoryConfig(), **asked)
 
 
-def _store(location: str | Path, read_only: bool) -> Store:
+def open_store(location: str | Path, *, read_only: bool = False) -> Store:
+    """The store of a file path, a ``postgresql://`` URL or ":memory:". UsageError for any other URL."""
     text = str(location)
     if text == ":memory:":
         return InMemoryStore()
+    scheme, mark, _ = text.partition(":/")
+    if scheme in ("postgresql", "postgres") and mark:
+        if isinstance(location, Path):  # which has lost one of the two slashes
+            raise UsageError(f"a {scheme}:// URL must be given as a text, not as a Path")
+        from rlem.memory.postgres import PostgresStore  # whose driver not everybody has
+
+        return PostgresStore(text, read_only=read_only)
     if "://" in text:
-        raise UsageError(f"{text}: this version keeps memories in files; give a path, or ':memory:'")
+        raise UsageError(
+            f"no memory can be kept at a {scheme}:// address: give a path, a postgresql:// URL or ':memory:'"
+        )
     return SQLiteStore(text, read_only=read_only)
 
 

@@ -24,6 +24,7 @@ _PHASES = {
     "human": "Reading human instructions",
     "products": "Reading products",
     "index": "Writing goals and search index",
+    "verify": "Reading",
 }
 _FILE = click.Path(path_type=Path)
 
@@ -109,6 +110,20 @@ def generate(products: int, seed: int, out: Path, force: bool) -> None:
     _print(report)
 
 
+@webshop.command()
+@click.argument("file", type=_FILE)
+def verify(file: Path) -> None:
+    """Read a shop's whole file against its checksums. Opening does not: it would take as long.
+
+    Example: rlem data webshop verify shop.db
+    """
+    from rlem.environments.webshop.store.array_file import ArrayFile
+
+    with _Bars() as bars:
+        ArrayFile(file).verify(lambda done, whole: bars.tell("verify", done, whole))
+    click.echo(f"{file}: no damage found")
+
+
 class _Bars:
     """A bar for each phase of an import; silent without a terminal."""
 
@@ -153,5 +168,8 @@ def _print(report: ImportReport) -> None:
         say(f"  broken and left out: {rows}; all are listed in {report.rejected_file}")
         for row in report.rejections:
             say(Text(f"    {row.file}, byte {row.byte}: {row.reason}"))
+    if not (report.synthetic_goals or report.human_goals):
+        say("It holds no task: no product has an instruction. Do these files belong together?")
+        return
     goals = " --goals human" if report.human_goals else ""
     say(f"Next: rlem env play webshop --data {shlex.quote(str(report.path))}{goals} --task 0:1")

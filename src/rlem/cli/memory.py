@@ -1,4 +1,4 @@
-"""``rlem memory``: look into a memory file, and manage it."""
+"""``rlem memory``: look into a memory, in a file or on a server, and manage it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,22 @@ if TYPE_CHECKING:
     from rlem.memory.memory import ExperienceMemory
     from rlem.memory.memory import Progress as Report
 
-FILE = click.argument("file", type=click.Path(path_type=Path))
+
+class Place(click.Path):
+    """Where a memory is: a file, as a Path, or a URL, as a text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in str(value) else Path(str(super().convert(value, param, ctx)))
+
+
+FILE = click.argument("file", type=Place())
 
 
 @click.group(cls=HelpfulGroup)
 def memory() -> None:
-    """Look into a memory file: what was learned, where it came from; forget, rebuild, copy.
+    """Look into a memory: what was learned, where it came from; forget, rebuild, copy.
+
+    FILE is a memory file or a postgresql:// URL.
 
     Example: rlem memory show shop.rlem
     """
@@ -37,7 +47,7 @@ def memory() -> None:
 @FILE
 @click.option("--task", default="", help="Only experiences whose task holds this text.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Experiences shown.")
-def show(file: Path, task: str, limit: int) -> None:
+def show(file: Path | str, task: str, limit: int) -> None:
     """What a memory holds: its experiences with the value of every tried action.
 
     Example: rlem memory show runs/webshop-1a2b3c4d/memory-0.rlem --task coffee
@@ -65,8 +75,8 @@ def show(file: Path, task: str, limit: int) -> None:
             kind = f"TD({learning.trace_decay:g})"
         console = Console()
         console.print(
-            f"{file}: {len(opened)} experiences from {opened.episode_count()} episodes; {kind}, discount "
-            f"{learning.discount:g}; {settings.similarity.fingerprint}",
+            f"{opened.location}: {len(opened)} experiences from {opened.episode_count()} episodes; {kind}, "
+            f"discount {learning.discount:g}; {settings.similarity.fingerprint}",
             highlight=False,
         )
         if found:
@@ -81,7 +91,7 @@ def show(file: Path, task: str, limit: int) -> None:
 @FILE
 @click.argument("key")
 @click.option("--action", help="Only this action.")
-def explain(file: Path, key: str, action: str | None) -> None:
+def explain(file: Path | str, key: str, action: str | None) -> None:
     """Where the values of an experience come from: episodes, rewards, n.
 
     KEY is the start of an experience's key, as `rlem memory show` prints it.
@@ -93,8 +103,8 @@ def explain(file: Path, key: str, action: str | None) -> None:
         if experience is None:
             several = sum(e.key.startswith(key) for e in opened.experiences())
             raise UsageError(
-                f"{several or 'no'} experiences of {file} have a key that starts with {key!r}: give "
-                + ("more of it" if several else "one that `rlem memory show` prints")
+                f"{several or 'no'} experiences of {opened.location} have a key that starts with {key!r}: "
+                + ("give more of it" if several else "give one that `rlem memory show` prints")
             )
         actions = [a for a in experience.actions if action in (None, a.action)]
         if not actions:
@@ -145,7 +155,7 @@ def _contributions(
 @click.option("--episode", help="The episode of this id.")
 @click.option("--task", help="All episodes of this task (its text or id).")
 @click.option("--source", help="All episodes of this source.")
-def forget(file: Path, episode: str | None, task: str | None, source: str | None) -> None:
+def forget(file: Path | str, episode: str | None, task: str | None, source: str | None) -> None:
     """Take episodes out as if they had never been; their bytes go, too.
 
     Example: rlem memory forget shop.rlem --task webshop:512
@@ -155,7 +165,7 @@ def forget(file: Path, episode: str | None, task: str | None, source: str | None
     with open_file(file, write=True) as opened:
         count = opened.forget(episode=episode, task=task, source=source)
         what = "1 episode" if count == 1 else f"{count} episodes"
-        click.echo(f"{file}: {what} forgotten; {len(opened)} experiences remain")
+        click.echo(f"{opened.location}: {what} forgotten; {len(opened)} experiences remain")
 
 
 @memory.command()
@@ -167,7 +177,7 @@ def forget(file: Path, episode: str | None, task: str | None, source: str | None
 @click.option("--double/--no-double", default=None, help="Double Q-learning.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write a new memory and leave FILE as it is.")
 def rebuild(
-    file: Path,
+    file: Path | str,
     n: int | None,
     monte_carlo: bool,
     discount: float | None,
@@ -204,7 +214,7 @@ def rebuild(
                     raise DataError(f"{out} exists already: choose another name")
                 target = ExperienceMemory(SQLiteStore(out), config)
                 target.insert(opened.episodes(), progress)
-        click.echo(f"{out or file}: {len(target)} experiences from {target.episode_count()} episodes")
+        click.echo(f"{target.location}: {len(target)} experiences from {target.episode_count()} episodes")
         if target is not opened:
             target.close()
 
@@ -212,7 +222,7 @@ def rebuild(
 @memory.command(name="export")
 @FILE
 @click.argument("out", type=click.Path(path_type=Path))
-def export_(file: Path, out: Path) -> None:
+def export_(file: Path | str, out: Path) -> None:
     """Write the log as JSON lines, one episode a line.
 
     Example: rlem memory export shop.rlem shop.jsonl
@@ -237,7 +247,7 @@ def export_(file: Path, out: Path) -> None:
     help="unverified informs but never encourages; keep: as the export says.",
 )
 @click.option("--similarity", help="Similarity preset of FILE, if it is made now.")
-def import_(file: Path, source: Path, trust: str, similarity: str | None) -> None:
+def import_(file: Path | str, source: Path, trust: str, similarity: str | None) -> None:
     """Take an export (.jsonl) or a pool of the reference implementation (.yaml) into FILE.
 
     FILE is made if it is not there, with the settings of the export (or of --similarity). All episodes are
@@ -252,7 +262,7 @@ def import_(file: Path, source: Path, trust: str, similarity: str | None) -> Non
     if not source.is_file():
         raise DataError(f"there is no file {source} to import")
     given: dict[str, Any] = {"similarity": similarity}
-    if not file.exists() and similarity is None and not pool_file:
+    if similarity is None and not pool_file and _is_new(file):
         config = read_settings(source)
         given = {
             name: getattr(config, name) for name in ("similarity", "values", "max_experiences", "max_actions")
@@ -269,39 +279,79 @@ def import_(file: Path, source: Path, trust: str, similarity: str | None) -> Non
             chosen = {"verified": "verified", "keep": "keep"}.get(trust, "unverified")
             added, there = opened.import_(source, trust=chosen, progress=progress)  # type: ignore[arg-type]
             skipped = ()
-        size = len(opened)
-    click.echo(f"{file}: {added} episodes taken in, {there} were there already; {size} experiences")
+        size, location = len(opened), opened.experience_memory.location
+    click.echo(f"{location}: {added} episodes taken in, {there} were there already; {size} experiences")
     for line in skipped:
         click.echo(f"left out: {line}", err=True)
     if trust == "unverified":
         click.echo("taken in as unverified: they inform but never encourage (--trust changes that)", err=True)
 
 
+@memory.command(name="copy")
+@click.argument("source", type=Place(), metavar="FROM")
+@click.argument("target", type=Place(), metavar="TO")
+def copy_(source: Path | str, target: Path | str) -> None:
+    """Copy a memory FROM a file or a postgresql:// URL TO another one, which must be new or empty.
+
+    Settings and log are copied, values derived anew; then the hashes of both are compared.
+
+    Example: rlem memory copy shop.rlem postgresql://ann@db.example/agents?schema=shop
+    """
+    from contextlib import closing
+
+    from rlem.api.memory import open_store
+    from rlem.memory.copying import copy_memory
+
+    if isinstance(target, Path) and target.exists():
+        raise DataError(f"{target} exists already: choose another name")
+    if isinstance(source, Path) and not source.exists():
+        raise DataError(f"there is no memory file {source}")
+    with closing(open_store(source, read_only=True)) as giver, _new_or_whole(target):
+        with closing(open_store(target)) as taker, _bar("copying") as progress:
+            copied = copy_memory(giver, taker, progress)
+        click.echo(
+            f"{taker.location}: {copied.episodes} episodes, {copied.experiences} experiences, copied from "
+            f"{giver.location}; both have the hash {copied.hash}"
+        )
+
+
 @contextmanager
-def open_file(file: Path, *, write: bool = False) -> Iterator[ExperienceMemory]:
-    """A memory file that must be there."""
+def open_file(file: Path | str, *, write: bool = False) -> Iterator[ExperienceMemory]:
+    """A memory that must be there, in a file or on a server."""
+    from rlem.api.memory import open_store
     from rlem.memory.memory import ExperienceMemory
-    from rlem.memory.sqlite import SQLiteStore
 
-    if not file.exists():
+    if isinstance(file, Path) and not file.exists():
         raise DataError(f"there is no memory file {file}")
-    opened = ExperienceMemory(SQLiteStore(file, read_only=not write))
+    store = open_store(file, read_only=not write)
     try:
-        yield opened
+        yield ExperienceMemory(store)
     finally:
-        opened.close()
+        store.close()
+
+
+def _is_new(file: Path | str) -> bool:
+    """Whether no memory is there yet."""
+    from contextlib import closing
+
+    from rlem.api.memory import open_store
+
+    if isinstance(file, Path):
+        return not file.exists()
+    with closing(open_store(file)) as store:
+        return store.settings() is None
 
 
 @contextmanager
-def _new_or_whole(file: Path) -> Iterator[None]:
+def _new_or_whole(file: Path | str) -> Iterator[None]:
     """A memory file that was made for something that then failed does not stay behind."""
-    made = not file.exists()
+    made = isinstance(file, Path) and not file.exists()
     try:
         yield
     except BaseException:
         if made:
             for end in ("", "-wal", "-shm"):
-                file.with_name(file.name + end).unlink(missing_ok=True)
+                Path(f"{file}{end}").unlink(missing_ok=True)
         raise
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from rlem.cli.options import NearChoice
+from rlem.cli.options import NearChoice, environment_config, environment_options
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
+_NOT_HERE = ("observation_mode", "max_steps")
+"""Options of an environment that a person with a browser has no use for."""
 
 
 @click.command()
 @click.argument("environment", type=NearChoice(["webshop"]))
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder with the original's data, or a shop.db."
-)
-@click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data.")
-@click.option("--price-seed", type=int, help="Of prices and price limits (0).")
-@click.option("--products", "n_products", type=int, help="Products of the bundled shop (1000).")
+@environment_options
 @click.option("--task", "task_set", default="test", show_default=True, help="Task set or range A:B.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one."
@@ -39,14 +35,11 @@ def serve(environment: str, task_set: str, port: int, host: str, open_browser: b
     from rlem.environments.webshop.env import WebShop
     from rlem.environments.webshop.site import create_app, open_server
 
-    given = {name: value for name, value in options.items() if value is not None}
-    if "data" in given:
-        given["data"] = str(given["data"])
-    world = make(environment, **given)
+    world = make(environment, **environment_config(options | dict.fromkeys(_NOT_HERE)))
     if not isinstance(world, WebShop):
         raise UsageError(f"environment {environment!r} has no web site; allowed: webshop")
     tasks = world.tasks(task_set)
-    server = open_server(create_app(world, tasks), host, port)
+    server = open_server(create_app(world, tasks, host=host), host, port)
     try:
         address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
         click.echo(f"{address}  {len(tasks)} tasks of {task_set}. Ctrl-C stops the server.")
@@ -61,3 +54,6 @@ def serve(environment: str, task_set: str, port: int, host: str, open_browser: b
         server.server_close()
         world.close()
     click.echo("stopped")
+
+
+serve.params = [option for option in serve.params if option.name not in _NOT_HERE]

@@ -9,6 +9,7 @@ RlemError
 │   ├── MemoryVersionError    written by a newer rlem, or not a memory at all
 │   ├── MemoryReadOnlyError   the file or its folder cannot be written
 │   ├── MemoryCorruptError    the log itself is damaged
+│   ├── TryAgainError         a lost connection cost the work begun, nothing of it is stored
 │   └── EpisodeConflictError  two different episodes claim one id
 ├── EnvironmentFaultError     an environment broke (not: an action without effect)
 ├── ModelError                a language model gave no usable completion
@@ -77,6 +78,10 @@ class MemoryReadOnlyError(ExperienceMemoryError):
 
 class MemoryCorruptError(ExperienceMemoryError):
     """The log itself is damaged. What is derived from it is rebuilt silently, the log never is."""
+
+
+class TryAgainError(ExperienceMemoryError):
+    """The connection was lost and others wrote meanwhile: nothing of what was begun is stored."""
 
 
 class EpisodeConflictError(ExperienceMemoryError):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, SupportsInt
 
-from rlem.core.errors import MissingExtraError, UnknownNameError, UsageError
+from rlem.core.errors import ClosedError, MissingExtraError, UnknownNameError, UsageError
 from rlem.core.types import Step, Task
 from rlem.environments import registry
 from rlem.environments.base import Environment
@@ -178,7 +178,7 @@ class TextEnvironment(gymnasium.Env[str, str]):
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise UnknownNameError("render mode", str(render_mode), self.metadata["render_modes"])
-        self.environment = environment
+        self._environment: Environment | None = environment
         self.render_mode = render_mode
         self.max_length = max_length
         self.observation_space = UnicodeText(max_length)
@@ -186,6 +186,13 @@ class TextEnvironment(gymnasium.Env[str, str]):
         self._tasks = environment.tasks(tasks)
         self._total_reward = 0.0
         self._last: Step | None = None
+
+    @property
+    def environment(self) -> Environment:
+        """The environment of rlem. Errors: ClosedError after :meth:`close`."""
+        if self._environment is None:
+            raise ClosedError("this environment is closed; make a new one")
+        return self._environment
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -195,10 +202,11 @@ class TextEnvironment(gymnasium.Env[str, str]):
         ``options``: {"task": task or its id} or {"index": place in the task set}; without, a task is drawn.
         Errors: UsageError for a task that does not exist.
         """
+        environment = self.environment
         super().reset(seed=seed)
         task = self._choose(options or {})
         self._total_reward = 0.0
-        self._last = self.environment.reset(task, seed=int(self.np_random.integers(1 << 31)))
+        self._last = environment.reset(task, seed=int(self.np_random.integers(1 << 31)))
         info = {"task_id": task.id, "instruction": task.instruction, **_see(self._last)}
         return self._cut(self._last), info
 
@@ -227,8 +235,11 @@ class TextEnvironment(gymnasium.Env[str, str]):
         return self._last.observation
 
     def close(self) -> None:
-        """Frees the environment. May be called twice."""
-        self.environment.close()
+        """Frees the environment, and lets go of all that leads to its data. May be called twice."""
+        environment, self._environment = self._environment, None
+        self._tasks, self._last = (), None
+        if environment is not None:
+            environment.close()
 
     def _cut(self, step: Step) -> str:
         return step.observation[: self.max_length]
@@ -289,7 +300,7 @@ class WebShopEnvironment(TextEnvironment):
         try:
             super().__init__(environment, tasks=tasks, render_mode=render_mode, max_length=max_length)
         except BaseException:
-            self.environment = environment
+            self._environment = environment
             self.close()
             raise
 

@@ -11,9 +11,17 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from rlem.core.clock import Clock, system_clock
-from rlem.core.errors import ClosedError, EpisodeConflictError, ExperienceMemoryError, UsageError
+from rlem.core.errors import (
+    ClosedError,
+    EpisodeConflictError,
+    ExperienceMemoryError,
+    TryAgainError,
+    UsageError,
+)
 from rlem.core.types import Episode, Situation
 from rlem.memory.codec import (
     MAX_NUMBER,
@@ -34,8 +42,25 @@ from rlem.similarity.fields import digest
 LEARNER_VERSION = 1
 """Changes when the same log would give other values; derived state of another version is made anew."""
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
 Progress = Callable[[int, int], None]
 """Called with (done, total) during long work."""
+
+
+def _until_done(act: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Does it again as long as the store says that others came between and nothing of it is stored."""
+
+    @wraps(act)
+    def done(*given: Given.args, **named: Given.kwargs) -> Result:
+        while True:
+            try:
+                return act(*given, **named)
+            except TryAgainError:
+                continue
+
+    return done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +182,7 @@ class ExperienceMemory:
             if state is not None:
                 yield self._table.situation(key), state
 
+    @_until_done
     def _catch_up(self) -> None:
         """Learns what other writers committed since; reads everything anew where they did more than add."""
         if self._closed:
@@ -194,7 +220,8 @@ class ExperienceMemory:
                     if (self._stale or moved) and not self._learn_news():
                         self._load(self._store.revision() - 1)
                     yield
-                self._revision = self._store.revision()
+                    revision = self._store.revision()  # after the block it may be that of others' writes
+                self._revision = revision
             except BaseException:
                 self._stale = True
                 raise
@@ -252,6 +279,7 @@ class ExperienceMemory:
                 found = self._table.get(near[0]) if len(near) == 1 else None
             return found
 
+    @_until_done
     def hash(self) -> str:
         """Canonical hash (SHA-256) of the log's content in canonical order and of the derived values.
 
@@ -314,6 +342,7 @@ class ExperienceMemory:
         """Commits one episode and learns it; returns it with its place in the log."""
         return self.record_many([episode])[0]
 
+    @_until_done
     def record_many(self, episodes: Sequence[Episode]) -> list[Episode]:
         """Commits episodes in the given order in one durable transaction: all of them or none."""
         checked = [_checked(episode) for episode in episodes]
@@ -368,6 +397,7 @@ class ExperienceMemory:
                 self._save(set())
         return added, skipped
 
+    @_until_done
     def forget(
         self, *, episode: str | None = None, task: str | None = None, source: str | None = None
     ) -> int:
@@ -393,6 +423,7 @@ class ExperienceMemory:
             self._store.erase()
         return len(gone)
 
+    @_until_done
     def rebuild(self, config: MemoryConfig | None = None, progress: Progress | None = None) -> None:
         """Derives all experiences anew from the log, under other settings if given."""
         with self._writing():

@@ -15,12 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rlem.core.errors import EnvironmentFaultError, MissingExtraError, UsageError
+from rlem.core.errors import EnvironmentFaultError, MissingExtraError, RlemError, UsageError
 from rlem.core.types import Task
 from rlem.environments.webshop import html, pages
 from rlem.environments.webshop.env import WebShop
 from rlem.environments.webshop.html import Around
 from rlem.environments.webshop.session import Session, Shop
+from rlem.environments.webshop.site_guard import is_own_form, known_hosts
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -50,8 +51,14 @@ _ERRORS = {
     ),
     405: ("Not this way", "This address only takes what a button sends. Go on from the list."),
     413: ("Too long", "What was sent is too long for the shop. Go back and send fewer words."),
+    421: (
+        "Not this shop's address",
+        "The shop is not served under this name. Use the address that its server has printed, or start it "
+        "with --host and this name.",
+    ),
     500: ("The shop has failed", "The terminal of the server shows why. Go back and try something else."),
 }
+_NO_TASK = "The shop cannot play this task. The terminal of the server shows why. Choose another one."
 
 
 class Visit:
@@ -139,10 +146,20 @@ class Visits:
             return self._visits.get(key)
 
 
-def create_app(world: WebShop | Shop, tasks: Sequence[Task], *, most_visits: int = MOST_VISITS) -> Flask:
+def create_app(
+    world: WebShop | Shop,
+    tasks: Sequence[Task],
+    *,
+    host: str = "127.0.0.1",
+    most_visits: int = MOST_VISITS,
+) -> Flask:
     """A Flask application that offers ``tasks`` (of :meth:`WebShop.tasks`) in a shop.
 
-    Errors: MissingExtraError without Flask; UsageError for a task that is not this shop's, or none at all.
+    ``host``: the name or address that it will be served at. Requests must name it, or this machine, as
+    their host; with an address that stands for all (0.0.0.0, ::) they may name any. A task further on
+    that is not this shop's is a page that says so.
+    Errors: MissingExtraError without Flask; UsageError where the first task is not this shop's, or there
+    is none at all.
     """
     try:
         from flask import Flask
@@ -161,7 +178,7 @@ def create_app(world: WebShop | Shop, tasks: Sequence[Task], *, most_visits: int
     )
     for method, rule, view in routes:
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])  # type: ignore[arg-type]
-    app.before_request(_own_forms_only)
+    app.before_request(_guard(host))
     app.after_request(_harden)
     app.register_error_handler(HTTPException, _error_page)
     return app
@@ -230,11 +247,15 @@ class _Site:
 
     def begin(self, number: int) -> Response:
         """Starts a visit to a task, counted from 1 as in the list."""
-        from flask import abort
+        from flask import abort, current_app
 
         if not 1 <= number <= len(self.tasks):
             abort(404)
-        visit = Visit(self.shop, _goal(self.tasks[number - 1], self.shop), number)
+        try:
+            visit = Visit(self.shop, _goal(self.tasks[number - 1], self.shop), number)
+        except RlemError as error:
+            current_app.logger.warning("task %d cannot be played: %s", number, error)
+            return _message(404, "No such task here", _NO_TASK)
         return _go(self.visits.add(visit), 0)
 
     def look(self, key: str, place: int) -> Response:
@@ -334,19 +355,33 @@ def _answer(text: str, status: int = 200) -> Response:
     return Response(text.encode("utf-8", "replace"), status, content_type="text/html; charset=utf-8")
 
 
+def _message(status: int, title: str, text: str) -> Response:
+    """A page of a few words, and the way to the list."""
+    return _answer(html.page("message.html.j2", Around(home=_home()), title=title, text=text), status)
+
+
 def _error_page(error: HTTPException) -> Response:
     code = error.code or 500
-    title, text = _ERRORS.get(code, (error.name, error.description or ""))
-    page = html.page("message.html.j2", Around(home=_home()), title=title, text=text)
-    return _answer(page, code)
+    return _message(code, *_ERRORS.get(code, (error.name, error.description or "")))
 
 
-def _own_forms_only() -> None:
-    """Refuses what a page of another site makes the browser send."""
-    from flask import abort, request
+def _guard(host: str) -> Callable[[], Response | None]:
+    """Refuses requests that another site may have made a browser send."""
+    is_known = known_hosts(host)
 
-    if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") == "cross-site":
-        abort(403)
+    def check() -> Response | None:
+        from flask import abort, request
+
+        headers = request.headers
+        host = headers.get("Host", "")
+        if not is_known(host):
+            return _message(421, *_ERRORS[421])
+        sender = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+        if request.method == "POST" and not is_own_form(host, *sender):
+            abort(403)
+        return None
+
+    return check
 
 
 def _harden(response: Response) -> Response:

@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -26,6 +26,7 @@ MAGIC = b"RLEMSHOP"
 VERSION = 1
 _HEADER = struct.Struct("<8sIIQQ")
 _ALIGNMENT = 64
+_PIECE = 1 << 22
 
 Array = NDArray[Any]
 
@@ -38,7 +39,7 @@ class ArrayWriter:
 
     def __init__(self, path: Path, partial: Path) -> None:
         self._path, self._partial = path, partial
-        self._arrays: dict[str, tuple[str, int, int]] = {}
+        self._arrays: dict[str, tuple[str, int, int, int]] = {}
         self._file: BinaryIO = self._partial.open("wb")
         self._file.write(bytes(_HEADER.size))
 
@@ -56,11 +57,12 @@ class ArrayWriter:
         """Writes an array that comes in parts; bytes are taken as they are."""
         kind = np.dtype(dtype).newbyteorder("<")
         self._file.write(bytes(-self._file.tell() % _ALIGNMENT))
-        start = self._file.tell()
+        start, crc = self._file.tell(), 0
         for part in parts:
             data = part if isinstance(part, bytes) else np.ascontiguousarray(part, dtype=kind).tobytes()
+            crc = zlib.crc32(data, crc)
             self._file.write(data)
-        self._arrays[name] = (kind.str, start, (self._file.tell() - start) // kind.itemsize)
+        self._arrays[name] = (kind.str, start, (self._file.tell() - start) // kind.itemsize, crc)
 
     def add_texts(self, name: str, texts: Iterable[str]) -> None:
         """Writes texts in their order; :class:`Texts` finds one in them if they are sorted."""
@@ -75,8 +77,11 @@ class ArrayWriter:
         self.add_parts(f"{name}.text", "u1", encoded())
         self.add(f"{name}.ends", np.array(ends, dtype=np.int64))
 
-    def finish(self, about: dict[str, Any]) -> None:
-        """Completes the file with facts about it, and gives it its name."""
+    def finish(self, about: dict[str, Any], before: Callable[[], object] | None = None) -> None:
+        """Completes the file with facts about it, and gives it its name.
+
+        ``before``: done when the file is complete and on the disk, just before it gets its name.
+        """
         directory = json.dumps({"about": about, "arrays": self._arrays}).encode()
         start = self._file.tell()
         self._file.write(directory)
@@ -85,6 +90,8 @@ class ArrayWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        if before:
+            before()
         self._partial.replace(self._path)
         if os.name == "posix":  # the new name itself must reach the disk
             folder = os.open(self._path.parent, os.O_RDONLY)
@@ -118,19 +125,33 @@ class ArrayFile:
             ) from None
         content = json.loads(directory)
         self.about: dict[str, Any] = content["about"]
-        self._arrays: dict[str, tuple[str, int, int]] = content["arrays"]
+        self._arrays: dict[str, tuple[str, int, int, int]] = content["arrays"]
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
     def array(self, name: str) -> Array:
         """An array by name; its content is read when it is looked at."""
-        dtype, start, count = self._arrays[name]
+        dtype, start, count, _ = self._arrays[name]
         return np.frombuffer(self._map, dtype=np.dtype(dtype), count=count, offset=start)
 
     def texts(self, name: str) -> Texts:
         """Texts by name."""
-        return Texts(self.array(f"{name}.text"), self.array(f"{name}.ends"))
+        return Texts(self.array(f"{name}.text"), self.array(f"{name}.ends"), self.path)
+
+    def verify(self, progress: Callable[[int, int], object] | None = None) -> None:
+        """Reads the whole file against its checksums, which opening does not. Errors: DataError."""
+        whole = sum(np.dtype(dtype).itemsize * count for dtype, _, count, _ in self._arrays.values())
+        done = 0
+        for name, (dtype, start, count, wanted) in self._arrays.items():
+            crc, end = 0, start + np.dtype(dtype).itemsize * count
+            for at in range(start, end, _PIECE):
+                crc = zlib.crc32(self._map[at : min(at + _PIECE, end)], crc)
+                done += min(at + _PIECE, end) - at
+                if progress:
+                    progress(done, whole)
+            if crc != wanted:
+                raise DataError(f"{self.path} is damaged (in {name}): import it again")
 
     def _header(self, data: bytes, size: int) -> tuple[int, int, int]:
         if len(data) < _HEADER.size or data[: len(MAGIC)] != MAGIC:
@@ -155,14 +176,17 @@ class ArrayFile:
 class Texts:
     """Texts of a file, one after the other."""
 
-    def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self._data, self._ends = data, ends
+    def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64], path: Path) -> None:
+        self._data, self._ends, self._path = data, ends, path
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> str:
-        return self._bytes(number).decode("utf-8", "surrogatepass")
+        try:
+            return self._bytes(number).decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise damaged(self._path, error) from None
 
     def __iter__(self) -> Iterator[str]:
         return map(self.__getitem__, range(len(self)))
@@ -180,6 +204,11 @@ class Texts:
 
     def _bytes(self, number: int) -> bytes:
         return self._data[int(self._ends[number]) : int(self._ends[number + 1])].tobytes()
+
+
+def damaged(path: Path, why: object) -> DataError:
+    """The error for what cannot be in a file that was written well."""
+    return DataError(f"{path} is damaged ({why}): import it again")
 
 
 def _encoded(text: str) -> bytes:

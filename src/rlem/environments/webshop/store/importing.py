@@ -2,16 +2,16 @@
 
 What is in memory grows with the number of products (about 250 bytes each) and of distinct words, not with
 the files. Everything is written in a folder beside the shop and renamed at the end: an import that was
-killed leaves no half shop, and the next one clears up after it.
+killed leaves no half shop, and the next one clears up after it. Of several to one place, one goes on.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,9 +22,11 @@ import rlem
 from rlem.core.clock import Clock, system_clock
 from rlem.core.errors import DataError, UsageError
 from rlem.environments.webshop.catalogue import iter_products
+from rlem.environments.webshop.data import attributes_problem
 from rlem.environments.webshop.files import read_order, read_texts
 from rlem.environments.webshop.store.array_file import ArrayWriter
 from rlem.environments.webshop.store.json_stream import array_items, object_items
+from rlem.environments.webshop.store.partial import PartialFolder
 from rlem.environments.webshop.store.shelves import Shelves
 
 Progress = Callable[[str, int, int], None]
@@ -89,8 +91,11 @@ def import_shop(
     ``products``: items_shuffle.json; ``attributes``: items_ins_v2.json; ``human``: items_human_ins.json;
     ``official_order``: pub-to-mine.list; ``official_texts``: human_goals.json. ``out`` must not exist,
     unless ``force``. Rows that are no proper product are counted and listed.
-    Errors: DataError names the file that cannot be read or breaks off, and the byte.
+    Errors: DataError names the file that cannot be read or breaks off, and the byte; UsageError where
+    another import is writing ``out``.
     """
+    if human is None and (official_order is not None or official_texts is not None):
+        raise UsageError("the official order and texts are of human goals: give the human instructions, too")
     with _Work(Path(out), force, progress, clock) as work:
         extra: dict[str, Any] = {}
         if official_order is not None:
@@ -100,7 +105,8 @@ def import_shop(
         files = [Path(file) for file in (products, attributes, human) if file is not None]
         for file in files:
             if not file.is_file():
-                raise DataError(f"there is no file {file}")
+                what = "is a folder" if file.is_dir() else "does not exist"
+                raise DataError(f"{file} {what}; expected one of the original's files, .json or .json.gz")
         with closing(_Notes(work.folder / "notes")) as notes:
             _note(notes, "attributes", Path(attributes), work)
             if human is not None:
@@ -122,7 +128,7 @@ def generate_shop(
 ) -> ImportReport:
     """Makes a shop of generated products (see :func:`iter_products`), of any number.
 
-    Errors: UsageError for less than one.
+    Errors: UsageError for less than one, and where another import is writing ``out``.
     """
     pairs = iter_products(seed, n_products)
     with _Work(Path(out), force, progress, clock) as work:
@@ -141,41 +147,39 @@ class _Work:
     """One import: its folder, its count of what was left out, and its end."""
 
     def __init__(self, out: Path, force: bool, progress: Progress | None, clock: Clock) -> None:
-        if out.is_dir():
-            raise UsageError(f"{out} is a folder; give the path of the shop's file in it")
-        if out.exists() and not force:
-            raise UsageError(f"{out} exists; give another path, or --force to replace it")
-        if not out.parent.is_dir():
-            raise UsageError(f"the folder {out.parent} does not exist: make it first")
-        self.out = out
-        self.folder = out.with_name(out.name + ".partial")
+        self.out, self._force = out, force
+        self._check_out()
+        self._partial = PartialFolder(out)
+        self.folder = self._partial.path
         self.rejected_file = out.with_name(out.name + ".rejected.jsonl")
         self.rejections: list[Rejection] = []
         self.rejected = 0
         self._rejects: IO[str] | None = None
+        self._held = ExitStack()
         self._progress, self._clock, self._start = progress, clock, clock()
 
     def __enter__(self) -> _Work:
-        self._clear()  # what a killed import left
-        try:
-            self.folder.mkdir()
-        except OSError as error:
-            raise DataError(f"{self.folder} cannot be made ({error.strerror})") from None
-        self._rejects = (self.folder / "rejected.jsonl").open("w", encoding="utf-8")
+        with ExitStack() as stack:
+            stack.enter_context(self._partial)
+            self._check_out()  # again: another import may have ended just before ours had the folder
+            rejects = (self.folder / "rejected.jsonl").open("w", encoding="utf-8")
+            self._rejects = stack.enter_context(rejects)
+            self._held = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if self._rejects:
-            self._rejects.close()
-        self._clear()
+        self._held.close()
         if isinstance(error, (OSError, sqlite3.Error)):  # most of all: the disk is full
             raise DataError(f"{self.out}: the import stopped and left nothing ({error})") from error
 
-    def _clear(self) -> None:
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder)
-        elif self.folder.exists():
-            self.folder.unlink()
+    def _check_out(self) -> None:
+        out = self.out
+        if out.is_dir():
+            raise UsageError(f"{out} is a folder; give the path of the shop's file in it")
+        if out.exists() and not self._force:
+            raise UsageError(f"{out} exists; give another path, or --force to replace it")
+        if not out.parent.is_dir():
+            raise UsageError(f"the folder {out.parent} does not exist: make it first")
 
     def tell(self, phase: str, done: int, whole: int) -> None:
         """Tells the caller how far it is."""
@@ -218,16 +222,22 @@ class _Work:
                 writer.add("official_order", np.array(extra["official_order"], dtype=np.int64))
             if "official_texts" in extra:
                 writer.add_texts("official_texts", extra["official_texts"])
-            writer.finish({**about, **shelves.about(), "rlem": rlem.__version__})
+            facts = {**about, **shelves.about(), "rlem": rlem.__version__}
+            writer.finish(facts, before=self._list_rejected)
+        if not self.rejected:  # a list of the shop that was here before
+            self.rejected_file.unlink(missing_ok=True)
         return self._report(shelves)
 
-    def _report(self, shelves: Shelves) -> ImportReport:
+    def _list_rejected(self) -> None:
+        """Puts the list of rejected rows beside the shop's place: before the shop, that none is without."""
         assert self._rejects
+        self._rejects.flush()
+        os.fsync(self._rejects.fileno())
         self._rejects.close()
         if self.rejected:
             Path(self._rejects.name).replace(self.rejected_file)
-        else:
-            self.rejected_file.unlink(missing_ok=True)
+
+    def _report(self, shelves: Shelves) -> ImportReport:
         return ImportReport(
             path=self.out,
             products=shelves.products,
@@ -242,6 +252,9 @@ class _Work:
             file_bytes=self.out.stat().st_size,
             seconds=self._clock() - self._start,
         )
+
+
+_PARTS = {"attributes": "a product's attributes", "human": "a product's human instructions"}
 
 
 class _Notes:
@@ -280,28 +293,18 @@ class _Notes:
 
 def _note(notes: _Notes, kind: str, file: Path, work: _Work) -> None:
     """Takes the entries of a file by id; broken ones are rejected."""
-    check = _check_attributes if kind == "attributes" else _check_human
+    check = attributes_problem if kind == "attributes" else _check_human
+    usable, first = False, ""
     for byte, asin, content in object_items(file, _reading(kind, file, work)):
         if problem := check(content):
-            work.reject(file.name, byte, f"{asin!r:.40}: {problem}")
+            reason = f"{asin!r:.40}: {problem}"
+            work.reject(file.name, byte, reason)
+            first = first or reason
         else:
+            usable = True
             notes.add(kind, asin, content)
-
-
-def _check_attributes(content: Any) -> str:
-    """What is wrong with an entry of the attributes, or nothing."""
-    if not isinstance(content, dict):
-        return f"the entry is {_kind(content)}; expected an object"
-    for key, value in (
-        ("attributes", content.get("attributes", [])),
-        ("instruction_attributes", content.get("instruction_attributes") or []),
-    ):
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            return f"{key!r} is {value!r:.60}; expected a list of texts"
-    instruction = content.get("instruction")
-    if instruction is not None and not isinstance(instruction, str):
-        return f"'instruction' is {instruction!r:.60}; expected a text"
-    return ""
+    if first and not usable:
+        raise DataError(f"{file}: no entry can be used as {_PARTS[kind]} ({first}); nothing was written")
 
 
 def _check_human(content: Any) -> str:

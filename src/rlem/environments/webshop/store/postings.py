@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rlem.environments.lazy import LazySequence
 from rlem.environments.webshop.analysis import terms
 from rlem.environments.webshop.search import idf, length_factors, rounded_length
-from rlem.environments.webshop.store.array_file import Array, ArrayFile, ArrayWriter
+from rlem.environments.webshop.store.array_file import Array, ArrayFile, ArrayWriter, damaged
 
 _RUN = 1 << 22
 """Postings in memory while an index is built (3 numbers each)."""
@@ -130,6 +130,7 @@ class StoredRanking:
     """
 
     def __init__(self, file: ArrayFile) -> None:
+        self._path = file.path
         self._ids = file.texts("asins")
         self._terms = file.texts("terms")
         self._rows: NDArray[np.int32] = file.array("term_rows")
@@ -189,7 +190,10 @@ class StoredRanking:
         shares = (weight - weight / self._denominators).astype(np.float64)
         for at in range(start, end, _PIECE):
             part = slice(at, min(at + _PIECE, end))
-            np.add.at(total, self._documents[part].astype(np.intp), shares.take(self._codes[part]))
+            try:
+                np.add.at(total, self._documents[part].astype(np.intp), shares.take(self._codes[part]))
+            except IndexError as error:
+                raise damaged(self._path, error) from None
 
 
 def _best(total: NDArray[np.float64], limit: int) -> NDArray[np.intp]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlem.core.errors import DataError
-from rlem.environments.webshop.data import MAX_ASIN, parse_product, text_of
+from rlem.environments.webshop.data import MAX_ASIN, parse_human, parse_product, text_of
 from rlem.environments.webshop.store.array_file import ArrayWriter
 from rlem.environments.webshop.store.catalogue import PRICE_SEED, PRODUCT_FIELDS, draw, shuffled
 from rlem.environments.webshop.store.postings import PostingsBuilder
@@ -38,7 +38,7 @@ class Shelves:
         self._dictionary: bytes | None = None
         self._rows = 0
         self._lowest, self._highest = array("d"), array("d")
-        self._groups = {name: _Groups() for name in ("category", "query", "attribute")}
+        self._groups = {name: _GroupsBuilder() for name in ("category", "query", "attribute")}
         self._plans = _Plans()
         self._human_products, self._human_entries = array("i"), array("i")
 
@@ -133,14 +133,11 @@ class Shelves:
         written, problems = [], []
         for number, entry in enumerate(human):
             try:
-                wanted, options = entry["instruction_attributes"], entry["instruction_options"]
-                if not isinstance(wanted, list) or not isinstance(options, list):
-                    raise TypeError("not a list")
-                found = (str(entry["instruction"]).strip("."), [*map(str, wanted)], [*map(str, options)])
-            except (KeyError, TypeError) as error:
-                problems.append(f"human instruction {number} of {asin!r} is broken ({error})")
+                found = parse_human(entry)
+            except DataError as error:
+                problems.append(f"human instruction {number} of {asin!r} is broken: {error}")
                 continue
-            if wanted:
+            if found[1]:
                 written.append(found)
             else:
                 self.skipped["human instruction without attributes"] += 1
@@ -227,7 +224,7 @@ class _Plans:
         return found
 
 
-class _Groups:
+class _GroupsBuilder:
     """Names that several products have, with those products in file order."""
 
     def __init__(self) -> None:

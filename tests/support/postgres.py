@@ -1,0 +1,159 @@
+"""A PostgreSQL server of one's own for tests: made in a temporary folder, stopped and removed at the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "sesame-7"
+"""Of the role "ann", who must give it when she comes over TCP."""
+
+
+def debian_programs() -> Path | None:
+    """Folder of the server's programs, as Debian's postgresql package or the search path has them."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: float(p.parts[-3]))
+    programs = [found[-1].parent] if found else []
+    if initdb := shutil.which("initdb"):
+        programs.append(Path(initdb).resolve().parent)
+    return next((path for path in programs if (path / "postgres").exists()), None)
+
+
+def pgserver_programs() -> Path | None:
+    """The same of the PyPI package pgserver, whose server brings pgvector."""
+    found = importlib.util.find_spec("pgserver")
+    folder = Path(found.origin).parent / "pginstall" / "bin" if found and found.origin else None
+    return folder if folder and (folder / "postgres").exists() else None
+
+
+def missing(what: str) -> None:
+    """Skips the test; fails it where RLEM_REQUIRE_POSTGRES=1 says that the server must be there."""
+    message = f"{what} is not installed (Debian: postgresql; PyPI: psycopg[binary])"
+    if os.environ.get("RLEM_REQUIRE_POSTGRES") == "1":
+        pytest.fail(message + ", and RLEM_REQUIRE_POSTGRES=1 asks for it", pytrace=False)
+    pytest.skip(message)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A server: started, stopped, pulled the plug on."""
+
+    folder: Path
+    programs: Path
+    port: int
+    run: Callable[..., subprocess.CompletedProcess[str]]
+
+    @property
+    def data(self) -> Path:
+        """The server's files."""
+        return self.folder / "data"
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        options = f"-k {self.folder} -p {self.port} -h 127.0.0.1"
+        log = str(self.folder / "log")
+        self.run("pg_ctl", "start", "-w", "-D", str(self.data), "-l", log, "-o", options)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stops it; "immediate" is what a power cut leaves: no checkpoint, connections cut."""
+        self.run("pg_ctl", "stop", "-w", "-m", mode, "-D", str(self.data))
+
+    def url(self, schema: str | None = None, *, user: str = "postgres", tcp: bool = False) -> str:
+        """Address of a memory; each call without a name gives another one."""
+        schema = schema or f"t{uuid.uuid4().hex[:12]}"
+        if tcp:
+            return f"postgresql://{user}@127.0.0.1:{self.port}/postgres?schema={schema}"
+        return f"postgresql://{user}@/postgres?host={self.folder}&port={self.port}&schema={schema}"
+
+
+@contextmanager
+def cluster(programs: Path) -> Iterator[Cluster]:
+    """A running server over new files. Root becomes another user for it, as the server demands."""
+    folder = Path(tempfile.mkdtemp(prefix="rlem-pg-"))
+    account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    if account:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # A file, not a pipe: the server inherits it and would keep a pipe open.
+        with (folder / "out").open("w") as out:
+            done = subprocess.run(
+                [str(programs / program), *arguments],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
+                user=account.pw_uid if account else None,
+                group=account.pw_gid if account else None,
+                extra_groups=[] if account else None,
+                check=False,
+                text=True,
+            )
+        assert done.returncode == 0, (folder / "out").read_text() + (
+            (folder / "log").read_text()[-2000:] if (folder / "log").exists() else ""
+        )
+        return done
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Cluster(folder, programs, port, run)
+    try:
+        run("initdb", "-D", str(server.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
+        hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        (server.data / "pg_hba.conf").write_text(hba)
+        server.start()
+        yield server
+    finally:
+        if (server.data / "postmaster.pid").exists():
+            server.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def needs_psycopg() -> None:
+    """Skips (or fails) where the driver is absent."""
+    if importlib.util.find_spec("psycopg") is None:
+        missing("psycopg")
+
+
+@pytest.fixture(scope="session")
+def debian_cluster() -> Iterator[Cluster]:
+    """One server for all tests of the session, from the machine's own programs."""
+    needs_psycopg()
+    if sys.platform == "win32":
+        pytest.skip("the throw-away server needs a POSIX system")
+    programs = debian_programs()
+    if programs is None:
+        missing("a PostgreSQL server")
+    assert programs is not None
+    with cluster(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgserver_cluster() -> Iterator[Cluster]:
+    """One server for all tests of the session, from the PyPI package pgserver."""
+    needs_psycopg()
+    programs = pgserver_programs()
+    if programs is None:
+        pytest.skip("the PyPI package pgserver is not installed")
+    if os.geteuid() == 0 and not _reachable(programs):
+        pytest.skip("other users cannot reach this machine's Python packages")
+    with cluster(programs) as server:
+        yield server
+
+
+def _reachable(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
