@@ -62,9 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"rlem: {_one_line(error.format_message())} See: {place} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "rlem: stopped. A run goes on where it stopped when the same command is given again.", err=True
-        )
+        click.echo("rlem: stopped. A run goes on where it stopped: give the same command again.", err=True)
         return INTERRUPTED
     except SystemExit:  # rich's answer to a reader of our output that has gone
         return 0
