@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.command import inside as rlem
 from tests.support.postgres import PASSWORD, Cluster, debian_cluster, pgserver_cluster
+from tests.support.writers import go, start
 
 import rlem as package
 from rlem.core.errors import (
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from rlem.memory.postgres import PostgresStore
 
 __all__ = ["debian_cluster", "pgserver_cluster"]  # fixtures
-
-SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 @pytest.fixture
@@ -102,29 +100,6 @@ def writers() -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
-def start(url: str, name: str, count: int) -> subprocess.Popen[str]:
-    """A process that waits for the word, then records episodes and prints the id of each stored one."""
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, url, name, str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-
-
-def go(*processes: subprocess.Popen[str]) -> None:
-    """Gives the word when all stand at the line."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-
-
 def visits(memory: ExperienceMemory) -> dict[str, int]:
     """How often each page was visited, by the derived values."""
     return {e.situation.observation: e.visits for e in memory.experiences()}
@@ -136,7 +111,7 @@ def test_four_processes_write_one_memory_without_loss(
     """All four find an empty database at the same moment and record forty episodes each: every visit is
     counted, in an order all agree on, and a reader that looks on sees the count grow and never fails."""
     url = server.url()
-    writers += [start(url, f"w{number}", 40) for number in range(4)]
+    writers += [start(WRITER, url, f"w{number}", 40) for number in range(4)]
     go(*writers)
     seen: list[int] = []
     reader: ExperienceMemory | None = None
@@ -203,7 +178,7 @@ def test_a_run_goes_on_after_the_server_was_killed(
     on, and every episode is there exactly once, acknowledged before or after."""
     url, count = frail.url(), 1000 // hands
     ExperienceMemory(opened(url), MemoryConfig(values=ValueConfig(n=1))).close()
-    writers += [start(url, f"w{number}", count) for number in range(hands)]
+    writers += [start(WRITER, url, f"w{number}", count) for number in range(hands)]
     go(*writers)
     heard = lines(writers[0], 20)
     for _ in range(2):

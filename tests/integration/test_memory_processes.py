@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import select
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.writers import go, start
 
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory
@@ -21,7 +21,6 @@ from rlem.values import ValueConfig
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 WRITER = """
 import sys
@@ -40,29 +39,6 @@ for i in range(count):
     memory.record(Episode(id=f"{name}-{i}", task="walk", transitions=steps))
     print(f"{name}-{i}", flush=True)
 """
-
-
-def start(path: Path, name: str, count: int) -> subprocess.Popen[str]:
-    """A process that waits for the word, then records episodes and prints the id of each stored one."""
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), name, str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-
-
-def go(*processes: subprocess.Popen[str]) -> None:
-    """Gives the word when all stand at the line."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
 
 
 @pytest.fixture
@@ -85,11 +61,11 @@ def test_no_acknowledged_episode_is_lost_by_a_kill(
     rng = random.Random(7)
     acknowledged: set[str] = set()
     kills = 15
-    writers.append(start(path, "life0", 10_000))
+    writers.append(start(WRITER, path, "life0", 10_000))
     for number in range(kills):
         process = writers[-1]
         if number + 1 < kills:  # the next one starts up while this one works
-            writers.append(start(path, f"life{number + 1}", 10_000))
+            writers.append(start(WRITER, path, f"life{number + 1}", 10_000))
         go(process)
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], 60)
@@ -123,7 +99,7 @@ def test_three_processes_write_one_file_without_loss(
     """All three make the file at the same moment and record thirty episodes each: ninety are there, in an
     order that all agree on."""
     path = tmp_path / "memory.rlem"
-    writers += [start(path, f"w{number}", 30) for number in range(3)]
+    writers += [start(WRITER, path, f"w{number}", 30) for number in range(3)]
     go(*writers)
     for process in writers:
         output, errors = process.communicate(timeout=120)
@@ -141,7 +117,7 @@ def test_a_new_file_can_be_made_by_many_at_once(tmp_path: Path, writers: list[su
     """Whoever comes first makes the schema and the settings; nobody sees a half-made file."""
     for number_of_try in range(3):
         path = tmp_path / f"memory{number_of_try}.rlem"
-        racers = [start(path, f"w{number}", 1) for number in range(4)]
+        racers = [start(WRITER, path, f"w{number}", 1) for number in range(4)]
         writers += racers
         go(*racers)
         assert [process.communicate(timeout=120)[1] for process in racers] == [""] * 4
@@ -158,7 +134,7 @@ def test_a_reader_follows_a_writer_in_another_process(
     own = ExperienceMemory(SQLiteStore(path))
     own.record(episode("own", [("home", "go", 1.0)]))
     reader = ExperienceMemory(SQLiteStore(path, read_only=True))
-    process = start(path, "other", 5)
+    process = start(WRITER, path, "other", 5)
     writers.append(process)
     go(process)
     _, errors = process.communicate(timeout=120)

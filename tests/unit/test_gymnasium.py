@@ -238,8 +238,16 @@ def test_environments_share_the_shop_and_nothing_else() -> None:
 
 
 def test_what_is_not_closed_is_freed_with_its_last_user() -> None:
-    """Forgetting to close leaks no shop: the fixture of this file sees none after collection."""
-    gymnasium.make(ID, **SMALL).reset(seed=0)
+    """Forgetting to close leaks no shop: collected with its last user, it is held no more."""
+    env = gymnasium.make(ID, **SMALL)
+    env.reset(seed=0)
+    shop = weakref.ref(env.unwrapped.environment.shop)
+    assert shop() is not None
+    assert len(module._shared) == 1
+    del env
+    gc.collect()
+    assert shop() is None
+    assert module._shared == {}
 
 
 def test_the_last_close_frees_the_shop() -> None:

@@ -26,6 +26,7 @@ from rlem.memory import postgres_rows as rows
 from rlem.memory.codec import canonical
 from rlem.memory.postgres_session import SCHEMA_VERSION, Session
 from rlem.memory.postgres_url import parse_address
+from rlem.memory.rows import decode
 from rlem.memory.store import Derived, FeatureKey
 from rlem.similarity.fields import digest
 
@@ -210,7 +211,7 @@ class PostgresStore:
 
     def last(self) -> tuple[int, str] | None:
         found = self._get("SELECT sequence, id FROM episodes ORDER BY sequence DESC, id DESC LIMIT 1")
-        return (found[0][0], rows.decode(found[0][1])) if found else None
+        return (found[0][0], decode(found[0][1])) if found else None
 
     def count(self) -> int:
         ((number,),) = self._get("SELECT count(*) FROM episodes")
@@ -222,7 +223,7 @@ class PostgresStore:
             " ORDER BY sequence, id",
             (bytes.fromhex(key),),
         )
-        return [rows.decode(identity) for (identity,) in found]
+        return [decode(identity) for (identity,) in found]
 
     def append(self, episode: Episode) -> None:
         self._write(lambda: rows.append(self._session.sql, episode, self.location))

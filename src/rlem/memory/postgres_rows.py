@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from rlem.core.errors import EpisodeConflictError
-from rlem.core.types import Episode, Situation, Status, Transition, Trust
+from rlem.core.types import Episode, Situation
 from rlem.memory.codec import canonical
+from rlem.memory.rows import decode, episode_of
 from rlem.similarity.fields import digest
 
 SQL = Callable[[str, Sequence[Any]], Any]
@@ -19,11 +20,6 @@ SQL = Callable[[str, Sequence[Any]], Any]
 def encode(text: str) -> bytes:
     """Any text as bytes: PostgreSQL's own texts hold neither NUL nor lone surrogates."""
     return text.encode("utf-8", "surrogatepass")
-
-
-def decode(data: bytes) -> str:
-    """The text of such bytes."""
-    return data.decode("utf-8", "surrogatepass")
 
 
 def name(episode_id: str) -> bytes:
@@ -110,7 +106,7 @@ def fetch(sql: SQL, where: str, value: object, situations: dict[bytes, Situation
     wanted = {step[0] for found in steps.values() for step in found}
     fill(sql, wanted | {head[-1] for head in heads if head[-1] is not None}, situations)
     tasks = _texts(sql, {head[4] for head in heads})
-    return [_episode(head, steps[head[0]], situations, tasks) for head in heads]
+    return [episode_of(head, tasks[head[4]], steps[head[0]], situations) for head in heads]
 
 
 def fill(sql: SQL, keys: Collection[bytes], situations: dict[bytes, Situation]) -> None:
@@ -138,40 +134,3 @@ def _texts(sql: SQL, digests: Collection[bytes]) -> dict[bytes, str]:
         return {}
     rows = sql("SELECT digest, text FROM texts WHERE digest = ANY(%s)", (list(digests),))
     return {found: decode(text) for found, text in rows}
-
-
-def _episode(
-    head: Sequence[Any],
-    steps: Sequence[tuple[Any, ...]],
-    situations: Mapping[bytes, Situation],
-    tasks: Mapping[bytes, str],
-) -> Episode:
-    _, identity, sequence, recorded_s, task, *texts, start, final = head
-    task_id, source, split, model, trust, status, cause = texts
-    history, last_reward, total_reward = json.loads(start)
-    return Episode(
-        id=decode(identity),
-        task=tasks[task],
-        transitions=tuple(
-            Transition(
-                situation=situations[situation],
-                action=None if action is None else decode(action),
-                reward=reward,
-                reason=decode(reason),
-            )
-            for situation, action, reward, reason in steps
-        ),
-        status=cast(Status, status),
-        task_id=decode(task_id),
-        source=decode(source),
-        split=decode(split),
-        model=decode(model),
-        trust=cast(Trust, trust),
-        cause=decode(cause),
-        final=situations[final] if final is not None else None,
-        history=tuple(history),
-        last_reward=last_reward,
-        total_reward=total_reward,
-        sequence=sequence,
-        recorded_s=recorded_s,
-    )

@@ -25,8 +25,9 @@ from rlem.core.errors import (
     MemoryReadOnlyError,
     MemoryVersionError,
 )
-from rlem.core.types import Episode, Situation, Status, Transition, Trust
+from rlem.core.types import Episode, Situation
 from rlem.memory.codec import canonical
+from rlem.memory.rows import decode, episode_of
 from rlem.memory.store import SCHEMA_VERSION, Derived, FeatureKey
 from rlem.similarity.fields import digest
 
@@ -292,8 +293,7 @@ class SQLiteStore:
             ) from error
 
     def _episode(self, row: tuple[Any, ...], situations: dict[int, Situation]) -> Episode:
-        number, identity, sequence, recorded_s, task, *texts, start, final = row
-        task_id, source, split, model, trust, status, cause = texts
+        number, task, final = row[0], row[4], row[-1]
         steps = self._execute(
             "SELECT situation, action, reward, reason FROM transitions WHERE episode = ? ORDER BY step",
             (number,),
@@ -301,40 +301,15 @@ class SQLiteStore:
         for wanted in {step[0] for step in steps} | ({final} if final is not None else set()):
             if wanted not in situations:
                 situations[wanted] = self._situation(wanted)
-        history, last_reward, total_reward = json.loads(start)
-        return Episode(
-            id=_decode(identity),
-            task=_decode(self._execute("SELECT text FROM texts WHERE id = ?", (task,)).fetchone()[0]),
-            transitions=tuple(
-                Transition(
-                    situation=situations[situation],
-                    action=None if action is None else _decode(action),
-                    reward=reward,
-                    reason=_decode(reason),
-                )
-                for situation, action, reward, reason in steps
-            ),
-            status=cast(Status, status),
-            task_id=_decode(task_id),
-            source=_decode(source),
-            split=_decode(split),
-            model=_decode(model),
-            trust=cast(Trust, trust),
-            cause=_decode(cause),
-            final=situations[final] if final is not None else None,
-            history=tuple(history),
-            last_reward=last_reward,
-            total_reward=total_reward,
-            sequence=sequence,
-            recorded_s=recorded_s,
-        )
+        text = self._execute("SELECT text FROM texts WHERE id = ?", (task,)).fetchone()[0]
+        return episode_of(row, decode(text), steps, situations)
 
     def last(self) -> tuple[int, str] | None:
         with self._lock, self._mapped("read"):
             row = self._execute(
                 "SELECT sequence, id FROM episodes ORDER BY sequence DESC, id DESC LIMIT 1"
             ).fetchone()
-            return (row[0], _decode(row[1])) if row else None
+            return (row[0], decode(row[1])) if row else None
 
     def count(self) -> int:
         with self._lock, self._mapped("read"):
@@ -347,7 +322,7 @@ class SQLiteStore:
                 " JOIN episodes e ON e.number = t.episode WHERE s.key = ? ORDER BY e.sequence, e.id",
                 (key,),
             ).fetchall()
-            return [_decode(row[0]) for row in rows]
+            return [decode(row[0]) for row in rows]
 
     def append(self, episode: Episode) -> None:
         identity = _encode(episode.id)
@@ -506,16 +481,12 @@ def _encode(text: str) -> str | bytes:
     return text
 
 
-def _decode(value: str | bytes) -> str:
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
-
-
 def _situation(row: tuple[Any, ...]) -> Situation:
     situation = Situation(
-        task=_decode(row[1]),
-        observation=_decode(row[2]),
+        task=decode(row[1]),
+        observation=decode(row[2]),
         actions=tuple(json.loads(row[3])),
-        subtask=_decode(row[4]),
+        subtask=decode(row[4]),
     )
     situation.__dict__["key"] = row[0]  # the cached property, known already
     return situation

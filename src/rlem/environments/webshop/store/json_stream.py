@@ -36,11 +36,7 @@ def array_items(path: Path, progress: Callable[[int], None] | None = None) -> It
     """
     reader = _Reader(path, progress)
     reader.expect("[", "an array (a list of products)")
-    first = True
-    while not reader.skip("]"):
-        if not first:
-            reader.expect(",", "',' or ']'")
-        first = False
+    for _ in reader.until("]"):
         yield reader.value()
     reader.end()
 
@@ -49,11 +45,7 @@ def object_items(path: Path, progress: Callable[[int], None] | None = None) -> I
     """(byte of its key, key, value) of each member of a file's one object; see :func:`array_items`."""
     reader = _Reader(path, progress)
     reader.expect("{", "an object (of entries by asin)")
-    first = True
-    while not reader.skip("}"):
-        if not first:
-            reader.expect(",", "',' or '}'")
-        first = False
+    for _ in reader.until("}"):
         place, key = reader.value()
         if not isinstance(key, str):
             raise reader.error(place, "a key that is not a text", "a text in quotes")
@@ -85,6 +77,15 @@ class _Reader:
         """Steps over the character, which must come next."""
         if not self.skip(char):
             raise self._unexpected(what)
+
+    def until(self, close: str) -> Iterator[None]:
+        """Once for each of the parts up to that character; steps over it and the commas between them."""
+        first = True
+        while not self.skip(close):
+            if not first:
+                self.expect(",", f"',' or '{close}'")
+            first = False
+            yield
 
     def value(self) -> tuple[int, Any]:
         """Place and content of the value that comes next."""
