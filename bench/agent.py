@@ -21,7 +21,7 @@ from rlem.core.types import Step, Task
 from rlem.llm.base import Prompt
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory
-from rlem.memory.store import InMemoryStore
+from rlem.memory.volatile import InMemoryStore
 from rlem.similarity.config import preset
 from rlem.testing.scripted_model import ScriptedModel
 

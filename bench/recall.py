@@ -17,7 +17,7 @@ from bench._common import STEPS, Walker, facts, p50, quantile, timed
 
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory
-from rlem.memory.store import InMemoryStore
+from rlem.memory.volatile import InMemoryStore
 from rlem.similarity.config import preset
 
 BATCH = 2000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlem.memory.sqlite import SQLiteStore
-from rlem.memory.store import InMemoryStore, Store
+from rlem.memory.store import Store
+from rlem.memory.volatile import InMemoryStore
 from rlem.testing.memory_contract import MemoryContract
 
 

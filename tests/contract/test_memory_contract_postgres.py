@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.postgres import Cluster, debian_cluster, pgserver_cluster
+from tests.support.postgres import Cluster, debian_cluster, opened, pgserver_cluster
 
 from rlem.memory.store import Store
 from rlem.testing.memory_contract import MemoryContract
@@ -20,15 +20,11 @@ class PostgresContract(MemoryContract):
 
     def make_store(self, tmp_path: Path) -> Store:
         """A new schema."""
-        from rlem.memory.postgres import PostgresStore
-
-        return PostgresStore(self.server.url())
+        return opened(self.server.url())
 
     def reopen(self, store: Store) -> Store:
         """Another connection to it."""
-        from rlem.memory.postgres import PostgresStore
-
-        return PostgresStore(store.location)
+        return opened(store.location)
 
 
 class TestPostgres(PostgresContract):

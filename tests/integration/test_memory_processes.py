@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.writers import go, start
 
-from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
-from rlem.testing.memory_contract import episode, taught
-from rlem.values import ValueConfig
+from rlem.testing.memory_cases import episode, taught
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
@@ -49,48 +44,6 @@ def writers() -> Iterator[list[subprocess.Popen[str]]]:
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def test_no_acknowledged_episode_is_lost_by_a_kill(
-    tmp_path: Path, writers: list[subprocess.Popen[str]]
-) -> None:
-    """Killed at fifteen random moments: the file opens, all acknowledged episodes are there and at most one
-    more, and the hash is that of a memory fed with the same episodes."""
-    path = tmp_path / "memory.rlem"
-    ExperienceMemory(SQLiteStore(path), MemoryConfig(values=ValueConfig(n=1), max_experiences=6)).close()
-    rng = random.Random(7)
-    acknowledged: set[str] = set()
-    kills = 15
-    writers.append(start(WRITER, path, "life0", 10_000))
-    for number in range(kills):
-        process = writers[-1]
-        if number + 1 < kills:  # the next one starts up while this one works
-            writers.append(start(WRITER, path, f"life{number + 1}", 10_000))
-        go(process)
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], 60)
-        assert ready, "the writer stored nothing within a minute"
-        time.sleep(rng.random() * 0.05)
-        process.kill()
-        output, errors = process.communicate()
-        assert errors == ""
-        # A line cut in the middle was still acknowledged only if it is whole.
-        new = {line for line in output.split("\n")[:-1] if line}
-        assert new
-        memory = ExperienceMemory(SQLiteStore(path))
-        log = list(memory.episodes())
-        stored = {e.id for e in log}
-        assert acknowledged | new <= stored
-        assert len(stored - acknowledged - new) <= 1
-        acknowledged = stored
-        if number % 5 == 4:
-            assert memory.hash() == taught(memory.config, log).hash()
-        memory.close()
-    memory = ExperienceMemory(SQLiteStore(path))
-    before = memory.hash()
-    memory.rebuild()
-    assert memory.hash() == before
-    memory.close()
 
 
 def test_three_processes_write_one_file_without_loss(

@@ -27,7 +27,7 @@ from rlem.similarity import (
     weighted,
 )
 from rlem.similarity.bert import Bert, erf
-from rlem.similarity.embedding import DenseBank
+from rlem.similarity.dense import DenseBank
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="the extra 'embeddings' is not installed")
 tokenizers = pytest.importorskip("tokenizers", reason="the extra 'embeddings' is not installed")

@@ -18,11 +18,11 @@ from rlem.memory.config import MemoryConfig
 from rlem.memory.eviction import Redundancy
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
-from rlem.memory.store import InMemoryStore
 from rlem.memory.table import ExperienceTable
+from rlem.memory.volatile import InMemoryStore
 from rlem.similarity.config import default, weighted
 from rlem.similarity.exact import ExactOr
-from rlem.testing.memory_contract import taught
+from rlem.testing.memory_cases import taught
 from rlem.values import ValueConfig
 
 HALF = weighted((1.0, ExactOr(0.5)))
@@ -173,8 +173,7 @@ def test_a_full_memory_keeps_its_size_and_its_best_action(log: list[Episode], li
     bounded = ExperienceTable(MemoryConfig(max_experiences=limit))
     for item in log:
         unbounded = ExperienceTable(MemoryConfig())
-        states = [(bounded.situation(key), bounded.state(key) or []) for key in bounded.keys()]  # noqa: SIM118
-        unbounded.restore(states)
+        unbounded.restore(bounded.changes())
         unbounded.learn(item)
         bounded.learn(item)
         assert len(bounded) == min(limit, len(unbounded))

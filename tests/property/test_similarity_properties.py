@@ -6,15 +6,18 @@ import math
 import random
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rlem.core.types import Situation
 from rlem.similarity import Lexical, SimilarityIndex, TagSequence, default, webshop, wikihow
+from rlem.similarity.index import DECIMALS
 from rlem.similarity.inverted import InvertedBank, unpack
 from rlem.similarity.lexical import words_of
 
@@ -93,31 +96,85 @@ def test_changing_bank_equals_formula(
         assert scores[row] == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32), tail=st.sampled_from([0, 200, 32_768]))
-def test_changed_bank_equals_new_bank(seed: int, tail: int) -> None:
-    """Hundreds of random changes later a bank scores as one built from its present contents."""
+def frozen(parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Parts of a dump as they come from a file: copies that cannot be written."""
+    return {
+        name: np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+        for name, array in parts.items()
+    }
+
+
+def random_text(rng: random.Random) -> str:
+    """A few of 60 words, some far more common than others; sometimes none."""
+    return " ".join(f"w{min(int(rng.paretovariate(0.7)), 59)}" for _ in range(rng.randrange(12)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), tail=st.sampled_from([0, 200, 32_768]), static=st.booleans())
+def test_changed_bank_equals_new_bank(seed: int, tail: int, static: bool) -> None:
+    """Hundreds of random changes and some reloads later a bank scores as one built from its contents.
+
+    Asked for some rows only, it gives the very same bits.
+    """
     rng = random.Random(seed)
-    vocabulary = [f"w{number}" for number in range(60)]
     feature = Lexical("observation")
-    bank, stored = InvertedBank(tail_entries=tail), {}
+    bank, stored = InvertedBank(tail_entries=tail, static=static), dict[int, bytes]()
     for _ in range(250):
         row = rng.randrange(40)
         if row in stored:
             bank.remove(row)
             del stored[row]
         else:
-            words = [vocabulary[min(int(rng.paretovariate(0.7)), 59)] for _ in range(rng.randrange(12))]
-            (stored[row],) = feature.encode([" ".join(words)])
+            (stored[row],) = feature.encode([random_text(rng)])
             bank.add(row, stored[row])
         if rng.random() < 0.2 and stored:
             bank.scores(rng.choice(list(stored.values())))
-    fresh = InvertedBank()
+        if rng.random() < 0.02:
+            parts = frozen(bank.dump())
+            bank = InvertedBank(tail_entries=tail, static=static)
+            bank.load(parts)
+    fresh = InvertedBank(static=static)
     for row, features in stored.items():
         fresh.add(row, features)
+    rows = np.array(rng.choices(list(stored), k=len(stored)), np.int64) if stored else np.zeros(0, np.int64)
     for query in [*list(stored.values())[:5], *feature.encode(["w1 w2 w3", "unheard of", ""])]:
-        rows = list(stored)
-        np.testing.assert_allclose(bank.scores(query)[rows], fresh.scores(query)[rows], rtol=0, atol=1e-9)
+        scores = bank.scores(query)
+        np.testing.assert_allclose(scores[rows], fresh.scores(query)[rows], rtol=0, atol=1e-9)
+        assert bank.scores_of(query, rows).tobytes() == scores[rows].tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_reloaded_index_equals_kept_index(seed: int) -> None:
+    """An index that was written and read in between goes on as one that stayed: scores, parts, sharing."""
+    rng = random.Random(seed)
+    tasks, pages = ([random_text(rng) for _ in range(size)] for size in (6, 15))
+    kept, reloaded = SimilarityIndex(default()), SimilarityIndex(default())
+    stored: dict[int, Situation] = {}
+    for _ in range(80):
+        slot = rng.randrange(25)
+        if slot in stored:
+            del stored[slot]
+            kept.remove(slot)
+            reloaded.remove(slot)
+        else:
+            stored[slot] = Situation(task=rng.choice(tasks), observation=rng.choice(pages))
+            kept.add(slot, stored[slot])
+            reloaded.add(slot, stored[slot])
+        if rng.random() < 0.1:
+            parts = frozen(reloaded.dump())
+            reloaded = SimilarityIndex(default())
+            reloaded.load(parts)
+    assert (len(reloaded), reloaded.capacity) == (len(kept), kept.capacity)
+    slots = np.array(rng.choices(list(stored), k=9), np.int64) if stored else np.zeros(0, np.int64)
+    for query in (*stored.values(), Situation(task="w1 w2", observation="w3")):
+        scores = reloaded.scores(query)
+        np.testing.assert_allclose(scores, kept.scores(query), rtol=0, atol=2 * 10.0**-DECIMALS)
+        fresh = SimilarityIndex(default())
+        fresh.load(reloaded.dump())
+        assert fresh.scores_of(query, slots).tobytes() == scores[slots].tobytes()
+        for slot in slots[:2].tolist():
+            assert fresh.parts(query, slot) == reloaded.parts(query, slot)
 
 
 @settings(max_examples=60, deadline=None)

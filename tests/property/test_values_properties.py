@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlem.core.types import Episode
 from rlem.memory.config import MemoryConfig
-from rlem.testing.memory_contract import episode, situation, taught
+from rlem.testing.memory_cases import episode, situation, taught
 from rlem.values import (
     Estimate,
     ValueConfig,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import pwd
@@ -15,8 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from rlem.memory.postgres import PostgresStore
 
 PASSWORD = "sesame-7"
 """Of the role "ann", who must give it when she comes over TCP."""
@@ -70,6 +75,12 @@ class Cluster:
         """Stops it; "immediate" is what a power cut leaves: no checkpoint, connections cut."""
         self.run("pg_ctl", "stop", "-w", "-m", mode, "-D", str(self.data))
 
+    def remove(self) -> None:
+        """Stops it and takes its files away. May be called twice."""
+        if (self.data / "postmaster.pid").exists():
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def url(self, schema: str | None = None, *, user: str = "postgres", tcp: bool = False) -> str:
         """Address of a memory; each call without a name gives another one."""
         schema = schema or f"t{uuid.uuid4().hex[:12]}"
@@ -110,6 +121,7 @@ def cluster(programs: Path) -> Iterator[Cluster]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = Cluster(folder, programs, port, run)
+    atexit.register(server.remove)  # if pytest is broken off
     try:
         run("initdb", "-D", str(server.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale")
         hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
@@ -117,9 +129,36 @@ def cluster(programs: Path) -> Iterator[Cluster]:
         server.start()
         yield server
     finally:
-        if (server.data / "postmaster.pid").exists():
-            server.stop("immediate")
-        shutil.rmtree(folder, ignore_errors=True)
+        server.remove()
+
+
+WRITER = """
+import sys
+from rlem.core.types import Episode, Situation, Transition
+from rlem.memory.memory import ExperienceMemory
+from rlem.memory.postgres import PostgresStore
+
+url, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+print("ready", flush=True)
+sys.stdin.readline()  # the word to go
+memory = ExperienceMemory(PostgresStore(url))
+pages = [Situation(task="walk", observation=page, actions=("go",)) for page in ("the town", "the sea")]
+for i in range(count):
+    steps = tuple(Transition(situation=page, action="go", reward=i % 3 - 1.0) for page in pages)
+    memory.record(Episode(id=f"{name}-{i}", task="walk", transitions=steps))
+    print(f"{name}-{i}", len(memory.recall(pages[0], 1)), flush=True)
+"""
+"""Records episodes of two steps, and prints the id of each when it is stored."""
+
+
+@pytest.fixture
+def ended() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes to end at the end."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def needs_psycopg() -> None:
@@ -153,6 +192,39 @@ def pgserver_cluster() -> Iterator[Cluster]:
         pytest.skip("other users cannot reach this machine's Python packages")
     with cluster(programs) as server:
         yield server
+
+
+@pytest.fixture
+def server(debian_cluster: Cluster) -> Cluster:
+    """The session's server."""
+    return debian_cluster
+
+
+@pytest.fixture
+def frail(debian_cluster: Cluster) -> Iterator[Cluster]:
+    """The session's server, running again at the end."""
+    yield debian_cluster
+    if not (debian_cluster.data / "postmaster.pid").exists():
+        debian_cluster.start()
+
+
+def opened(url: str, **options: Any) -> PostgresStore:
+    """A store; the driver is imported late, for it may be absent."""
+    from rlem.memory.postgres import PostgresStore
+
+    return PostgresStore(url, **options)
+
+
+def sql(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Runs statements on the memory behind rlem's back; returns what the last one finds."""
+    import psycopg
+
+    address, _, schema = url.partition("&schema=")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f'SET search_path = "{schema}"'.encode())
+        for statement in statements:
+            cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
 
 
 def _reachable(path: Path) -> bool:

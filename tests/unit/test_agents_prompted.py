@@ -11,7 +11,7 @@ from rlem.agents.prompted import PromptOptions, exemplars_of, llm_only, remember
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.types import Episode, Situation, Step, Transition
 from rlem.memory.memory import ExperienceMemory
-from rlem.memory.store import InMemoryStore
+from rlem.memory.volatile import InMemoryStore
 from rlem.runner.records import AdviceRecord
 from rlem.testing.scripted_model import ScriptedModel
 

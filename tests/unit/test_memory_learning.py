@@ -13,7 +13,7 @@ from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory
 from rlem.similarity.config import weighted
 from rlem.similarity.exact import ExactOr
-from rlem.testing.memory_contract import episode, situation, taught
+from rlem.testing.memory_cases import episode, situation, taught
 from rlem.values import ValueConfig
 
 Compat = Literal["default", "reference"]

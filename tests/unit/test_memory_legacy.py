@@ -15,7 +15,7 @@ from rlem.core.errors import DataError
 from rlem.memory import legacy
 from rlem.memory.config import MemoryConfig
 from rlem.memory.legacy import load_pool
-from rlem.testing.memory_contract import taught
+from rlem.testing.memory_cases import taught
 from rlem.values import ValueConfig
 
 POOLS = {  # situations, recorded actions: counted by eye

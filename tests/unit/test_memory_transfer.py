@@ -14,9 +14,9 @@ from rlem.core.types import Trust
 from rlem.memory.codec import canonical, episode_from_json, episode_to_json, finite
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory, new_episode_id
-from rlem.memory.store import InMemoryStore
 from rlem.memory.transfer import export_episodes, import_episodes, read_episodes
-from rlem.testing.memory_contract import taught, walks
+from rlem.memory.volatile import InMemoryStore
+from rlem.testing.memory_cases import taught, walks
 
 
 def test_an_export_is_plain_json_lines(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from rlem.core.errors import (
 )
 from rlem.core.types import Step, termination, transition, truncation
 from rlem.memory.memory import ExperienceMemory
-from rlem.memory.store import InMemoryStore
+from rlem.memory.volatile import InMemoryStore
 from rlem.runner.play import episode_of, place_of, play
 from rlem.testing.scripted_model import ScriptedModel
 

@@ -17,7 +17,7 @@ from tests.support.stage import (
 from rlem.core.errors import BudgetExceededError, ModelRejectedError, RunError
 from rlem.llm.base import Prompt
 from rlem.memory.memory import ExperienceMemory
-from rlem.memory.store import InMemoryStore
+from rlem.memory.volatile import InMemoryStore
 from rlem.runner.folder import RunFolder
 from rlem.runner.play import episode_of, place_of
 from rlem.runner.records import EpisodeRecord, RunConfig

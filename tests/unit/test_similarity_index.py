@@ -19,10 +19,12 @@ from rlem.similarity import (
     Similarity,
     SimilarityIndex,
     default,
+    inverted,
     webshop,
     weighted,
     wikihow,
 )
+from rlem.similarity import index as index_module
 
 GOODS = ("click[back to search]", "click[< prev]", "click[buy now]")
 OTHER = ("click[back to search]", "click[< prev]")
@@ -244,3 +246,117 @@ def test_large_index_is_exact() -> None:
     rebuilt.add_many(list(kept), list(kept.values()))
     for query in (stored[0], stored[7], situation("t", (), "w1 w1 w2 goods unheard")):
         np.testing.assert_allclose(index.scores(query)[:1499], rebuilt.scores(query)[:1499], atol=2e-9)
+
+
+def shopping(rng: np.random.Generator, pages: int) -> list[Situation]:
+    """Pages of one task; words are some common, some rare, and a page repeats its task."""
+
+    def words(size: int) -> str:
+        common, rare = rng.zipf(1.5, size) % 4000, rng.integers(0, 4000, size // 2)
+        return " ".join(f"w{number}" for number in (*common, *rare))
+
+    task = words(6)
+    return [situation(task, (), f"a page of {task} {words(20)}") for _ in range(pages)]
+
+
+def queries(count: int) -> list[Situation]:
+    """Situations that no index knows."""
+    rng = np.random.default_rng(2)
+    return [shopping(rng, 1)[0] for _ in range(count)]
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> SimilarityIndex:
+    """An index of 2,000 tasks with 3 pages each that is large enough to be searched by candidates."""
+    monkeypatch.setattr(index_module, "EXACT_LIMIT", 1000)
+    monkeypatch.setattr(inverted, "SEARCH_FROM", 1000)
+    rng = np.random.default_rng(1)
+    index = SimilarityIndex(default())
+    index.add_many(range(6000), [page for _ in range(2000) for page in shopping(rng, 3)])
+    return index
+
+
+def test_candidates_hold_the_best(searched: SimilarityIndex) -> None:
+    """Of the ten best of all slots at least 99 in 100 are among the candidates, which are far from all."""
+    found = []
+    for query in queries(50):
+        slots = searched.candidates(query, 10)
+        assert slots is not None
+        assert len(slots) < 3000
+        scores = searched.scores(query)
+        assert searched.scores_of(query, slots).tobytes() == scores[slots].tobytes()
+        found.append(min(10, np.count_nonzero(scores[slots] >= np.sort(scores)[-10])))
+    assert np.mean(found) >= 9.9
+
+
+def test_candidates_follow_changes(searched: SimilarityIndex) -> None:
+    """A removed slot is no candidate any more; a new one is at once, also after a reload."""
+    query = queries(1)[0]
+    searched.add(6000, query)
+    for index in (searched, reloaded(searched)):
+        slots = index.candidates(query, 1)
+        assert slots is not None
+        assert 6000 in slots
+        index.remove(6000)
+        slots = index.candidates(query, 1)
+        assert slots is not None
+        assert 6000 not in slots
+        assert len(set(slots.tolist())) == len(slots)
+
+
+def test_a_text_of_all_slots_proposes_few(searched: SimilarityIndex) -> None:
+    """A start page that thousands of slots share does not make all of them candidates."""
+    start = "welcome to the shop"
+    searched.add_many(range(6000, 9000), [situation(f"w{n} w{n + 1}", (), start) for n in range(3000)])
+    query = situation("w17 w18", (), start)
+    slots = searched.candidates(query, 1)
+    assert slots is not None
+    assert 6017 in slots
+    assert len(slots) < 3000
+
+
+def test_small_indexes_have_no_candidates() -> None:
+    """Up to the limit everything is scored."""
+    index = SimilarityIndex(default())
+    index.add(0, situation("tea"))
+    assert index.candidates(situation("tea"), 1) is None
+
+
+def reloaded(index: SimilarityIndex) -> SimilarityIndex:
+    """An index of what another one dumped."""
+    other = SimilarityIndex(index.similarity)
+    other.load({name: array.copy() for name, array in index.dump().items()})
+    return other
+
+
+def test_only_an_empty_index_is_loaded() -> None:
+    """Loading over something is an error that leaves it as it was."""
+    index = SimilarityIndex(default())
+    index.add(0, situation("tea"))
+    with pytest.raises(UsageError, match="empty"):
+        index.load(index.dump())
+    assert index.scores(situation("tea")).tolist() == [1.0]
+
+
+def test_loading_encodes_nothing() -> None:
+    """What was dumped needs no features anew, and a text that comes back shares its row."""
+    counting = Counting(Lexical("task"))
+    index = SimilarityIndex(weighted((1, counting)))
+    index.add_many(range(2), [situation("tea"), situation("mug")])
+    counting.asked.clear()
+    other = reloaded(index)
+    assert counting.asked == []
+    other.add(2, situation("tea"))
+    assert other.scores(situation("tea")).tolist() == [1, 0, 1]
+
+
+def test_stored_features_answer_queries() -> None:
+    """A query whose text came with stored features is not encoded."""
+    counting = Counting(Lexical("task"))
+    similarity = weighted((1, counting))
+    stored = SimilarityIndex(similarity).features_of(situation("tea"))
+    counting.asked.clear()
+    index = SimilarityIndex(similarity)
+    index.add(0, situation("tea"), stored)
+    assert index.scores(situation("tea")).tolist() == [1.0]
+    assert counting.asked == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from rlem.core.errors import UnknownNameError
@@ -150,3 +151,20 @@ def test_rows_are_used_again() -> None:
     bank.remove(3)
     bank.add(3, other)
     assert bank.scores(goods)[[1, 3]].tolist() == [0.3, 0.3]
+
+
+def test_dump_load_and_some_rows() -> None:
+    """A loaded bank of classes goes on like the original; some rows score as all do; best is None."""
+    feature = PageType()
+    bank, loaded = feature.bank(), feature.bank()
+    classes = feature.encode(["goods", "other", "search", "unknown"])
+    for row, features in enumerate(classes):
+        bank.add(row, features)
+    loaded.load({name: np.frombuffer(part.tobytes(), part.dtype) for name, part in bank.dump().items()})
+    for changed in (bank, loaded):
+        changed.remove(1)
+        changed.add(1, classes[0])
+        changed.add(4, classes[1])
+        assert changed.scores(classes[0]).tolist() == [1.0, 1.0, 0.0, 0.0, 0.3]
+        assert changed.scores_of(classes[0], np.array([4, 0, 0])).tolist() == [0.3, 1.0, 1.0]
+        assert changed.best(classes[0], 2) is None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.types import Situation
-from rlem.similarity import Exact, ExactOr, Feature, TagSequence
-from rlem.similarity.tags import tags_of
+from rlem.similarity import Bank, Exact, ExactOr, Feature, TagSequence
+from rlem.similarity.tags import TagBank, tags_of
 
 
 def screen(*tags: str) -> str:
@@ -83,6 +89,103 @@ def test_unseen_tags_of_a_query_match_nothing() -> None:
     bank.add(0, feature.encode(["p"])[0])
     assert bank.scores(feature.encode(["custom-element p"])[0]).tolist() == [0.5]
     assert bank.scores(feature.encode(["another custom-element"])[0]).tolist() == [0.0]
+
+
+NAMES = ("p", "img", "div", "button", "x\ud800", *(f"t{number}" for number in range(40)))
+SCREENS = st.lists(st.sampled_from(NAMES), max_size=12).map(
+    lambda tags: " ".join(tags).encode("utf-8", "surrogatepass")
+)
+CHANGES = st.lists(st.tuples(st.integers(0, 9), SCREENS), max_size=25)
+
+
+def change(bank: Bank, held: dict[int, bytes], changes: Sequence[tuple[int, bytes]]) -> None:
+    """Frees a row that is filled and fills one that is free."""
+    for row, features in changes:
+        if row in held:
+            bank.remove(row)
+            del held[row]
+        else:
+            bank.add(row, features)
+            held[row] = features
+
+
+@pytest.mark.parametrize("feature", [TagSequence(), Exact("task")], ids=lambda feature: feature.name)
+@given(before=CHANGES, after=CHANGES, query=SCREENS)
+def test_loaded_bank_goes_on_like_the_original(
+    feature: Feature, before: list[tuple[int, bytes]], after: list[tuple[int, bytes]], query: bytes
+) -> None:
+    """A dump, read only, makes a bank that goes on like its original; some rows score as all do."""
+    if isinstance(feature, Exact):
+        digested = {
+            text: feature.encode([text.decode("utf-8", "surrogatepass")])[0] for _, text in before + after
+        }
+        before = [(row, digested[text]) for row, text in before]
+        after = [(row, digested[text]) for row, text in after]
+        (query,) = feature.encode([query.decode("utf-8", "surrogatepass")])
+    original, held = feature.bank(), dict[int, bytes]()
+    change(original, held, before)
+    parts = {name: np.frombuffer(part.tobytes(), part.dtype) for name, part in original.dump().items()}
+    loaded, twin = feature.bank(), dict(held)
+    loaded.load(parts)
+    change(original, held, after)
+    change(loaded, twin, after)
+    rows = np.array(sorted(held), np.int64)
+    expected = original.scores(query)[rows] if held else np.zeros(0)
+    for bank in (original, loaded):
+        assert np.array_equal(bank.scores_of(query, rows), expected)
+        assert bank.best(query, 3) is None
+
+
+@given(changes=CHANGES, more=CHANGES, query=SCREENS, wanted=st.integers(1, 4), probed=st.integers(0, 3))
+def test_best_by_bound_is_exact(
+    changes: list[tuple[int, bytes]], more: list[tuple[int, bytes]], query: bytes, wanted: int, probed: int
+) -> None:
+    """Best finds exactly the rows that score at least the wanted-th best, and no free row."""
+    bank, held = TagBank(best_from=0, probed=probed), dict[int, bytes]()
+    for part in (changes, more):  # the first call of best counts tags, later changes keep the counts
+        change(bank, held, part)
+        found = bank.best(query, wanted)
+        if found is None:
+            assert not query.split() or len(held) <= wanted + probed
+            continue
+        scores = bank.scores(query)
+        exact = {row: float(scores[row]) for row in held}
+        floor = sorted(exact.values())[-wanted]
+        assert set(found.tolist()) == {row for row in held if exact[row] >= floor}
+
+
+def test_best_among_many_screens() -> None:
+    """Among thousands of alike screens the bound leaves few to score, and none of the best out."""
+    rng = random.Random(0)
+    tags = [" ".join(rng.choices(NAMES[:4], k=rng.randint(5, 40))).encode() for _ in range(5000)]
+    bank = TagBank()
+    for row, features in enumerate(tags):
+        bank.add(row, features)
+    for query in tags[:5]:
+        found, scores = bank.best(query, 10), bank.scores(query)
+        assert found is not None
+        assert set(found.tolist()) == set(np.flatnonzero(scores >= np.sort(scores)[-10]).tolist())
+
+
+def test_best_of_huge_screens() -> None:
+    """Counts stop at 65,535: a longer query is scored against all, a longer row is still bounded."""
+    bank = TagBank(best_from=0, probed=0)
+    huge = b"p " * 70_000
+    bank.add(0, b"p img")
+    bank.add(1, huge)
+    assert bank.best(huge, 1) is None
+    found = bank.best(b"p " * 60_000, 1)
+    assert found is not None
+    assert found.tolist() == [1]
+
+
+def test_queries_leave_nothing_behind() -> None:
+    """A query's unknown tags do not become part of the bank."""
+    bank = TagBank()
+    bank.add(0, b"p img")
+    before = {name: part.tobytes() for name, part in bank.dump().items()}
+    bank.scores(b"p video audio")
+    assert {name: part.tobytes() for name, part in bank.dump().items()} == before
 
 
 A = Situation(task="buy tea", observation="page", actions=("a", "b"), subtask="s")

@@ -9,7 +9,10 @@ with memory.episode(task="buy a red kettle under 40 dollars") as episode:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from copy import copy
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -18,14 +21,21 @@ from rlem.advice import Exemplar, advise, prompt_style
 from rlem.core.errors import ClosedError, UsageError
 from rlem.core.seeds import generator
 from rlem.core.types import Episode, Situation, Transition, Trust
+from rlem.memory import history
 from rlem.memory.codec import MAX_NUMBER, finite
 from rlem.memory.config import MemoryConfig
+from rlem.memory.copies import Copy
+from rlem.memory.copying import Copied, copy_memory
+from rlem.memory.everywhere import all_copies, forget_everywhere, raise_problems
 from rlem.memory.experience import Experience, Recalled
+from rlem.memory.history import Difference
 from rlem.memory.legacy import LegacyPool, load_pool
 from rlem.memory.memory import Contribution, ExperienceMemory, Progress, new_episode_id
+from rlem.memory.merging import merge
 from rlem.memory.sqlite import SQLiteStore
-from rlem.memory.store import InMemoryStore, Store
+from rlem.memory.store import MAIN, Change, Store
 from rlem.memory.transfer import ImportTrust, export_episodes, import_episodes
+from rlem.memory.volatile import InMemoryStore
 from rlem.similarity.base import Similarity
 from rlem.similarity.config import preset
 from rlem.values import ValueConfig
@@ -180,10 +190,70 @@ class Memory:
         return self.experience_memory.contributions(key, action)
 
     def forget(
-        self, *, episode: str | None = None, task: str | None = None, source: str | None = None
+        self,
+        *,
+        episode: str | None = None,
+        task: str | None = None,
+        source: str | None = None,
+        before: datetime | float | None = None,
+        everywhere: bool = False,
     ) -> int:
-        """Takes episodes out as if they had never been, bytes included; returns how many went."""
-        return self.experience_memory.forget(episode=episode, task=task, source=source)
+        """Takes episodes out as if they had never been, bytes included; returns how many went.
+
+        By id, by task (text or id), by source, or all recorded before a time (seconds since the epoch, or a
+        datetime; local if it names no zone). ``everywhere``: out of the copies that ``copies`` names, too;
+        ExperienceMemoryError at the end if some of them could not be reached.
+        """
+        before_s = before.timestamp() if isinstance(before, datetime) else before
+        if not everywhere:
+            return self.experience_memory.forget(episode=episode, task=task, source=source, before_s=before_s)
+        outcomes = forget_everywhere(
+            self.experience_memory, open_store, episode=episode, task=task, source=source, before_s=before_s
+        )
+        raise_problems(outcomes)
+        return outcomes[-1].episodes
+
+    def copies(self) -> list[Copy]:
+        """Branches, exports, runs and other memories that hold episodes of this one, as far as it knows."""
+        return all_copies(self.experience_memory.store, open_store)
+
+    def correct(self, episode: str, rewards: Mapping[int, float], reason: str = "") -> Episode:
+        """Puts rewards of an episode right, by step (from 0); all values that follow are learned anew."""
+        return self.experience_memory.correct(episode, rewards, reason)
+
+    def log(self) -> list[Change]:
+        """What was done to the memory, oldest first."""
+        return history.log(self.experience_memory)
+
+    def at(self, revision: int) -> Memory:
+        """The memory as it was at a revision, in this process; what was forgotten since stays forgotten."""
+        past = copy(self)
+        past.experience_memory = history.at(self.experience_memory, revision)
+        return past
+
+    def diff(self, other: Memory) -> Difference:
+        """Which experiences and values differ from this memory to another, and the episodes behind that."""
+        return history.diff(self.experience_memory, other.experience_memory)
+
+    def branch(
+        self, location: str | Path, *, revision: int | None = None, progress: Progress | None = None
+    ) -> Copied:
+        """Makes a memory of its own with this one's log and settings, as of now or of a revision."""
+        with closing(open_store(location)) as target:
+            source = self.experience_memory.store
+            return copy_memory(source, target, progress, kind="branch", revision=revision)
+
+    def merge(
+        self, *others: Memory, settings_of: Memory | None = None, progress: Progress | None = None
+    ) -> tuple[int, int]:
+        """Takes the logs of others in, all or none; returns (added, already there).
+
+        The result does not depend on who is merged into whom. Settings must be equal, or one memory's be
+        chosen. Two different episodes of one id are an EpisodeConflictError.
+        """
+        given = [other.experience_memory for other in others]
+        config = settings_of.experience_memory.config if settings_of else None
+        return merge(self.experience_memory, given, config=config, progress=progress)
 
     def rebuild(self, config: MemoryConfig | None = None, progress: Progress | None = None) -> None:
         """Derives all values anew from the log, under other settings if given."""
@@ -337,6 +407,7 @@ def open(
     values: ValueConfig | None = None,
     max_experiences: int | None = None,
     max_actions: int | None = None,
+    view: str = MAIN,
     style: str = "generic",
     k: int = 2,
     reward_range: tuple[float, float] | None = None,
@@ -349,6 +420,8 @@ def open(
     ``location`` is a file path, a ``postgresql://`` URL (docs/postgres.md) or ":memory:". ``similarity``
     (an object or the name of a preset: "default", "webshop", "wikihow"), ``values`` and the capacities are
     settings of the memory itself: given for an existing one they must match it, left out it keeps its own.
+    ``view`` names one of several ways to learn from the same log, each with settings of its own; one that is
+    not there yet is made with the settings given.
     ``style``, ``k``, ``reward_range`` and ``seed`` shape the advice of this handle: prompt form, number of
     exemplars, range of an episode's return (for intervals), and the choice among untried actions.
     """
@@ -360,19 +433,19 @@ def open(
             "max_experiences": max_experiences,
             "max_actions": max_actions,
         }
-        memory = ExperienceMemory(store, _config(store, given), progress=progress)
+        memory = ExperienceMemory(store, _config(store, view, given), view=view, progress=progress)
         return Memory(memory, style=style, k=k, reward_range=reward_range, seed=seed)
     except BaseException:
         store.close()
         raise
 
 
-def _config(store: Store, given: Mapping[str, Any]) -> MemoryConfig | None:
+def _config(store: Store, view: str, given: Mapping[str, Any]) -> MemoryConfig | None:
     """The settings asked for; those left out are the store's own, or the defaults of a new one."""
     asked = {name: value for name, value in given.items() if value is not None}
     if not asked:
         return None
-    stored = store.settings()
+    stored = store.settings(view) or store.settings(MAIN)
     return replace(MemoryConfig.from_json(stored) if stored else MemoryConfig(), **asked)
 
 

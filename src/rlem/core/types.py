@@ -117,6 +117,21 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A reward that was put right after its episode was in the log: the step, what it was, what it is now.
+
+    ``revision`` and ``recorded_s`` (when it was made) are given by the memory and no part of its content.
+    """
+
+    step: int
+    was: float
+    now: float
+    reason: str = ""
+    revision: int = 0
+    recorded_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
     """One play from reset to end, as it stands in the log.
 
@@ -125,6 +140,7 @@ class Episode:
     ``final`` is the situation after the last transition of a truncated episode (for bootstrapping).
     ``history``, ``last_reward`` and ``total_reward`` describe what went before the first transition
     when recording began in mid-episode (imported pools), else they are empty and zero.
+    ``corrections`` say what the rewards of ``transitions`` were before they were put right, oldest first.
     """
 
     id: str
@@ -141,6 +157,7 @@ class Episode:
     history: tuple[str, ...] = ()
     last_reward: float = 0.0
     total_reward: float = 0.0
+    corrections: tuple[Correction, ...] = ()
     sequence: int = 0
     recorded_s: float = 0.0
 

@@ -13,7 +13,7 @@ from numbers import Real
 from typing import Any, cast
 
 from rlem.core.errors import DataError
-from rlem.core.types import Episode, Situation, Status, Transition, Trust
+from rlem.core.types import Correction, Episode, Situation, Status, Transition, Trust
 from rlem.memory.experience import Experience
 
 STATUSES = ("terminated", "truncated", "broken")
@@ -83,6 +83,12 @@ def episode_to_json(episode: Episode, *, content_only: bool = False) -> dict[str
             for t in episode.transitions
         ],
     }
+    if episode.corrections:
+        data["corrections"] = [
+            {"step": c.step, "was": c.was, "now": c.now, "reason": c.reason}
+            | ({} if content_only else {"recorded_s": c.recorded_s})
+            for c in episode.corrections
+        ]
     if not content_only:
         data["sequence"] = episode.sequence
         data["recorded_s"] = episode.recorded_s
@@ -99,6 +105,9 @@ def episode_from_json(data: Mapping[str, Any]) -> Episode:
     transitions = data.get("transitions")
     if not isinstance(transitions, list):
         raise DataError("an episode needs a list 'transitions'")
+    corrections = data.get("corrections", [])
+    if not isinstance(corrections, list):
+        raise DataError("'corrections' must be a list")
     final = data.get("final")
     return Episode(
         id=_text(data, "id"),
@@ -115,6 +124,9 @@ def episode_from_json(data: Mapping[str, Any]) -> Episode:
         total_reward=_number(data, "total_reward", 0.0),
         final=situation_from_json(_mapping(final, "final")) if final is not None else None,
         transitions=tuple(_transition(_mapping(item, "transition")) for item in transitions),
+        corrections=tuple(
+            _correction(_mapping(item, "correction"), len(transitions)) for item in corrections
+        ),
         sequence=_sequence(data),
         recorded_s=_number(data, "recorded_s", 0.0),
     )
@@ -144,6 +156,19 @@ def _transition(data: Mapping[str, Any]) -> Transition:
         action=action,
         reward=_number(data, "reward"),
         reason=_text(data, "reason", ""),
+    )
+
+
+def _correction(data: Mapping[str, Any], steps: int) -> Correction:
+    step = data.get("step")
+    if not isinstance(step, int) or not 0 <= step < steps:
+        raise DataError(f"a correction's 'step' must be a number from 0 to {steps - 1}, got {step!r}")
+    return Correction(
+        step=step,
+        was=_number(data, "was"),
+        now=_number(data, "now"),
+        reason=_text(data, "reason", ""),
+        recorded_s=_number(data, "recorded_s", 0.0),
     )
 
 

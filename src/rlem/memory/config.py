@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rlem.core.errors import DataError, UsageError
+from rlem.core.errors import DataError, UnknownNameError, UsageError
+from rlem.core.types import Episode, Trust
+from rlem.memory.codec import TRUSTS
 from rlem.similarity.base import Similarity
 from rlem.similarity.config import default, similarity_from_config, similarity_to_config
 from rlem.values import ValueConfig
@@ -17,19 +19,34 @@ class MemoryConfig:
     """Settings of one memory.
 
     ``max_experiences`` and ``max_actions`` bound what is derived (None: unbounded); the paper ran with
-    500 and 20. The log is never cut by them.
+    500 and 20. The log is never cut by them. ``sources`` trusts whole sources less than their episodes say
+    they are to be ("unverified", "quarantined"). ``max_influence`` in (0, 1] bounds the share of one advice
+    that may come from any one source but the owner's own, which has the name ""; None: it is not bounded.
     """
 
     values: ValueConfig = field(default_factory=ValueConfig)
     similarity: Similarity = field(default_factory=default)
     max_experiences: int | None = None
     max_actions: int | None = None
+    sources: Mapping[str, Trust] = field(default_factory=dict)
+    max_influence: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_experiences", "max_actions"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name}={value} is not possible: it must be None or at least 1")
+        for source, trust in self.sources.items():
+            if trust not in TRUSTS:
+                raise UnknownNameError(f"trust of source {source!r}:", trust, TRUSTS)
+        if self.max_influence is not None and not 0.0 < self.max_influence <= 1.0:
+            raise UsageError(
+                f"max_influence={self.max_influence} is not possible: it must be None or above 0, at most 1"
+            )
+
+    def trust_of(self, episode: Episode) -> Trust:
+        """How far an episode is trusted: the lesser of its own trust and its source's."""
+        return max(episode.trust, self.sources.get(episode.source, "verified"), key=TRUSTS.index)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that ``from_json`` turns back into an equal config."""
@@ -38,6 +55,8 @@ class MemoryConfig:
             "similarity": similarity_to_config(self.similarity),
             "max_experiences": self.max_experiences,
             "max_actions": self.max_actions,
+            "sources": dict(self.sources),
+            "max_influence": self.max_influence,
         }
 
     @staticmethod
@@ -49,6 +68,8 @@ class MemoryConfig:
                 similarity=similarity_from_config(data["similarity"]),
                 max_experiences=data["max_experiences"],
                 max_actions=data["max_actions"],
+                sources=data.get("sources", {}),
+                max_influence=data.get("max_influence"),
             )
         except (KeyError, TypeError) as error:
             raise DataError(f"the memory's stored settings cannot be read: {error!r}") from error

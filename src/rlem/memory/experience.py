@@ -32,7 +32,8 @@ class Experience:
     """One memory entry: a situation and the statistics of every action tried there.
 
     ``history``: actions that led here (of the shortest way seen); ``last_reward`` and ``total_reward``:
-    mean reward just before and since the episode's start; ``visits``: how often it was left by an action.
+    mean reward just before and since the episode's start; ``visits``: how often it was left by an action;
+    ``sources``: how many of the visits came from which source.
     """
 
     situation: Situation
@@ -41,6 +42,7 @@ class Experience:
     last_reward: float = 0.0
     total_reward: float = 0.0
     visits: int = 0
+    sources: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

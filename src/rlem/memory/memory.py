@@ -1,6 +1,6 @@
 """The experience memory: a log of episodes that is the truth, and experiences derived from it.
 
-One object over one store. All methods are thread-safe; several processes may share one SQLite file.
+One object over one view of one store. All methods are thread-safe; several processes may share one place.
 """
 
 from __future__ import annotations
@@ -8,77 +8,46 @@ from __future__ import annotations
 import hashlib
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 from rlem.core.clock import Clock, system_clock
-from rlem.core.errors import (
-    ClosedError,
-    EpisodeConflictError,
-    ExperienceMemoryError,
-    TryAgainError,
-    UsageError,
-)
-from rlem.core.types import Episode, Situation
-from rlem.memory.codec import (
-    MAX_NUMBER,
-    MAX_SEQUENCE,
-    STATUSES,
-    TRUSTS,
-    canonical,
-    episode_to_json,
-    experience_to_json,
-    finite,
-)
+from rlem.core.errors import EpisodeConflictError, ExperienceMemoryError, UsageError
+from rlem.core.types import JSON, Correction, Episode, Situation
+from rlem.memory.checks import checked, number
+from rlem.memory.codec import canonical, episode_to_json, experience_to_json
 from rlem.memory.config import MemoryConfig
+from rlem.memory.corrections import same_play, united
 from rlem.memory.experience import Experience, Recalled
-from rlem.memory.store import Derived, FeatureKey, Store
-from rlem.memory.table import ExperienceTable
-from rlem.similarity.fields import digest
+from rlem.memory.explain import Contribution, contributions
+from rlem.memory.features import situations_of
+from rlem.memory.influence import limit_influence
+from rlem.memory.state import Progress, ViewState, until_done
+from rlem.memory.store import MAIN, Place, Store
 
-LEARNER_VERSION = 1
-"""Changes when the same log would give other values; derived state of another version is made anew."""
-
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) during long work."""
+OVER_FETCH = 4
+"""So many times more are looked at where some of the most similar may have to be left out."""
 
 
-def _until_done(act: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Does it again as long as the store says that others came between and nothing of it is stored."""
-
-    @wraps(act)
-    def done(*given: Given.args, **named: Given.kwargs) -> Result:
-        while True:
-            try:
-                return act(*given, **named)
-            except TryAgainError:
-                continue
-
-    return done
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contribution:
-    """What one episode added to the value of one action: its immediate reward there, and its own return
-    from there on (the Monte-Carlo target)."""
+@dataclass(slots=True)
+class _Ticket:
+    """An episode that waits for a commit, and what became of it."""
 
     episode: Episode
-    step: int
-    reward: float
-    return_: float
+    committed: Episode | None = None
+    error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.committed is not None or self.error is not None
 
 
 class ExperienceMemory:
     """Experiences over an append-only episode log.
 
     ``config=None`` takes what the store holds (or the defaults, for a new one). A config that differs
-    from the stored one is refused: ``rebuild`` changes it.
+    from the stored one is refused: ``rebuild`` changes it. ``view`` names one of several ways to learn from
+    the same log, each with settings of its own.
     """
 
     def __init__(
@@ -86,200 +55,76 @@ class ExperienceMemory:
         store: Store,
         config: MemoryConfig | None = None,
         *,
+        view: str = MAIN,
         clock: Clock = system_clock,
         progress: Progress | None = None,
     ) -> None:
-        self._store = store
+        self._state = ViewState(store, view, config, progress)
         self._clock = clock
-        self._lock = threading.RLock()
-        self._closed = False
-        self._known_features: dict[FeatureKey, bytes] = {}
-        self._new_features: dict[FeatureKey, bytes] = {}
-        self._config = self._agree(config)
-        with store.read():
-            self._load(store.revision(), progress)
-
-    # -- state ---------------------------------------------------------------------------------------
-
-    def _agree(self, config: MemoryConfig | None) -> MemoryConfig:
-        """The settings of the store; those asked for, if it is new. Refuses a difference."""
-        if self._store.settings() is None:
-            with self._store.write():
-                if self._store.settings() is None:  # else another process was first
-                    self._store.put_settings((config or MemoryConfig()).to_json())
-        stored = self._store.settings()
-        assert stored is not None
-        if config is not None and canonical(config.to_json()) == canonical(stored):
-            return config
-        found = MemoryConfig.from_json(stored)
-        if config is not None:
-            raise UsageError(
-                f"{self._store.location} was made with other settings ({_difference(config, found)}): "
-                "open it without settings, or change it with rebuild"
-            )
-        return found
-
-    @property
-    def _fingerprint(self) -> str:
-        settings = hashlib.sha256(canonical(self._config.to_json()).encode())
-        return f"learner-{LEARNER_VERSION} {settings.hexdigest()}"
-
-    def _load(self, revision: int, progress: Progress | None = None) -> None:
-        """Takes the derived state of that revision from the store, or derives it anew where it is stale,
-        missing or damaged."""
-        self._known_features, self._new_features = self._store.features(), {}
-        if not self._restore(revision):
-            self._replay(progress)
-        self._known_features = {}
-        self._revision = revision
-        self._stale = False
-
-    def _restore(self, revision: int) -> bool:
-        mark = self._store.derived_mark()
-        if mark is None or mark[:2] != (self._fingerprint, revision):
-            return False
-        self._table = self._new_table()
-        try:
-            self._table.restore(self._store.derived())
-        except (ValueError, TypeError, LookupError):
-            return False
-        self._count, self._last = self._store.count(), self._store.last()
-        return True
-
-    def _new_table(self) -> ExperienceTable:
-        return ExperienceTable(self._config, self._features)
-
-    def _features(self, situation: Situation) -> Mapping[str, bytes]:
-        """Stored features of a situation; made, and noted for storing, where there are none yet."""
-        found: dict[str, bytes] = {}
-        made: Mapping[str, bytes] | None = None
-        for _, feature in self._config.similarity.terms:
-            key = (feature.fingerprint, digest(feature.text_of(situation)))
-            data = self._known_features.get(key, self._new_features.get(key))
-            if data is None:
-                made = made or self._table.index.features_of(situation)
-                data = self._new_features[key] = made[feature.fingerprint]
-            found[feature.fingerprint] = data
-        return found
-
-    def _replay(self, progress: Progress | None = None) -> None:
-        """Derives everything from the log, in canonical order."""
-        self._table = self._new_table()
-        total, self._count, self._last = self._store.count(), 0, None
-        for episode in self._store.episodes():
-            self._learn(episode)
-            if progress:
-                progress(self._count, total)
-
-    def _learn(self, episode: Episode) -> set[str]:
-        self._count += 1
-        self._last = (episode.sequence, episode.id)
-        return self._table.learn(episode)
-
-    def _states(self, keys: Iterable[str] | None = None) -> Iterator[Derived]:
-        for key in sorted(self._table.keys() if keys is None else keys):
-            state = self._table.state(key)
-            if state is not None:
-                yield self._table.situation(key), state
-
-    @_until_done
-    def _catch_up(self) -> None:
-        """Learns what other writers committed since; reads everything anew where they did more than add."""
-        if self._closed:
-            raise ClosedError(f"the memory {self._store.location} is closed")
-        if not self._stale and self._store.revision() == self._revision:
-            return
-        with self._store.read():
-            if not self._learn_news():
-                self._load(self._store.revision())
-            self._revision = self._store.revision()
-
-    def _learn_news(self) -> bool:
-        """Learns the episodes that others added; False if they did more than add, or we lost track."""
-        stored = self._store.settings()
-        if stored is not None and canonical(stored) != canonical(self._config.to_json()):
-            self._config = MemoryConfig.from_json(stored)
-            return False
-        mark = self._store.derived_mark()
-        if self._stale or mark is None or mark[2] > self._revision:
-            return False
-        for episode in self._store.episodes(after=self._last):
-            self._learn(episode)
-        self._new_features.clear()  # whoever wrote those episodes stored their features
-        return True
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A write with the state caught up; a failed one leaves nothing behind, here or in the store."""
-        with self._lock:
-            if self._closed:
-                raise ClosedError(f"the memory {self._store.location} is closed")
-            try:
-                with self._store.write():
-                    moved = self._store.revision() != self._revision + 1
-                    if (self._stale or moved) and not self._learn_news():
-                        self._load(self._store.revision() - 1)
-                    yield
-                    revision = self._store.revision()  # after the block it may be that of others' writes
-                self._revision = revision
-            except BaseException:
-                self._stale = True
-                raise
+        self._queue: list[_Ticket] = []
+        self._queue_lock = threading.Lock()
 
     # -- facts ---------------------------------------------------------------------------------------
 
     @property
     def config(self) -> MemoryConfig:
-        """Learning, similarity and capacity of this memory."""
-        return self._config
+        """Learning, similarity and capacity of this view."""
+        return self._state.config
+
+    @property
+    def store(self) -> Store:
+        """What keeps it."""
+        return self._state.store
 
     @property
     def location(self) -> str:
         """Where it is kept: path, URL or ":memory:"."""
-        return self._store.location
+        return self.store.location
+
+    @property
+    def view(self) -> str:
+        """Name of the view."""
+        return self._state.view
 
     def __len__(self) -> int:
         """Number of experiences (situations with at least one tried action)."""
-        with self._lock:
-            self._catch_up()
-            return len(self._table)
+        with self._state.current() as table:
+            return len(table)
 
     def episode_count(self) -> int:
         """Number of episodes in the log."""
-        with self._lock:
-            self._catch_up()
-            return self._count
+        with self._state.current():
+            return self._state.count
+
+    def revision(self) -> int:
+        """Number of writes that made the memory what it is now."""
+        with self._state.current():
+            return self._state.revision
 
     def episodes(self) -> Iterator[Episode]:
         """The log, in canonical order."""
-        with self._lock:
-            self._catch_up()
-        return self._store.episodes()
+        self._state.check_open()
+        return self.store.episodes()
 
     def find_episode(self, episode_id: str) -> Episode | None:
         """One episode of the log; None if there is none of that id."""
-        with self._lock:
-            if self._closed:
-                raise ClosedError(f"the memory {self._store.location} is closed")
-            return self._store.episode(episode_id)
+        self._state.check_open()
+        return self.store.episode(episode_id)
 
     def experiences(self) -> list[Experience]:
         """All experiences, ordered by key."""
-        with self._lock:
-            self._catch_up()
-            return list(self._table.experiences())
+        with self._state.steady() as table:
+            return list(table.experiences())
 
     def get(self, key: str) -> Experience | None:
         """The experience of a content key (or of the only key that starts so)."""
-        with self._lock:
-            self._catch_up()
-            found = self._table.get(key)
-            if found is None and key:
-                near = [k for k in self._table.keys() if k.startswith(key)]  # noqa: SIM118
-                found = self._table.get(near[0]) if len(near) == 1 else None
-            return found
+        with self._state.steady() as table:
+            if key and key not in table:
+                near = [k for k in table.keys() if k.startswith(key)]  # noqa: SIM118
+                key = near[0] if len(near) == 1 else ""
+            return next(table.experiences([key])) if key in table else None
 
-    @_until_done
+    @until_done
     def hash(self) -> str:
         """Canonical hash (SHA-256) of the log's content in canonical order and of the derived values.
 
@@ -287,238 +132,281 @@ class ExperienceMemory:
         that never saw it.
         """
         content = hashlib.sha256()
-        with self._lock, self._store.read():
-            self._catch_up()
-            for episode in self._store.episodes():
+        with self._state.steady() as table:
+            for episode in self.store.episodes():
                 content.update(canonical(episode_to_json(episode, content_only=True)).encode())
                 content.update(b"\n")
-            for experience in self._table.experiences():
+            for experience in table.experiences():
                 content.update(canonical(experience_to_json(experience)).encode())
                 content.update(b"\n")
         return content.hexdigest()
 
     # -- recall --------------------------------------------------------------------------------------
 
-    def recall(self, query: Situation, k: int = 2) -> tuple[Recalled, ...]:
-        """The k experiences most similar to a situation, best first.
+    @until_done
+    def recall(self, query: Situation, k: int = 2, *, exemplars: int | None = None) -> tuple[Recalled, ...]:
+        """The k experiences most similar to a situation, best first. Never waits for a commit.
 
         Order: similarity, then samples, then content key. Source: Zhang et al. 2023, section 3.2.
+        ``exemplars``: how many of them one advice will show (k, if nobody says); no source but the owner's
+        own makes more of so many than its share (``MemoryConfig.max_influence``).
         """
-        with self._lock:
-            self._catch_up()
-            return tuple(
-                Recalled(
-                    experience=experience, similarity=score, parts=dict(self._table.index.parts(query, slot))
+        share = self.config.max_influence
+        if share is None:
+            return self._similar(query, k)
+        fetched = OVER_FETCH * k
+        while True:
+            found = self._similar(query, fetched)
+            kept = limit_influence(found, exemplars or k, share)[:k]
+            if len(kept) == k or len(found) < fetched:
+                return tuple(kept)
+            fetched *= OVER_FETCH
+
+    def _similar(self, query: Situation, k: int) -> tuple[Recalled, ...]:
+        while True:
+            with self._state.current() as table:
+                found = table.search(query, k)
+                missing = table.missing(found)
+                if missing and not self._state.fill(missing):
+                    continue  # others wrote meanwhile
+                recalled = tuple(
+                    Recalled(
+                        experience=table.loaded(slot).experience(),
+                        similarity=score,
+                        parts=table.index.parts(query, slot),
+                    )
+                    for _, score, slot in found
                 )
-                for experience, score, slot in self._table.ranked(query, k)
-            )
+                table.trim()
+                return recalled
 
     def contributions(self, key: str, action: str) -> list[Contribution]:
-        """Where the value of an action comes from: every visit of it in the log that taught something."""
-        found: list[Contribution] = []
-        with self._lock:
-            self._catch_up()
-            for episode_id in self._store.episodes_of(key):
-                episode = self._store.episode(episode_id)
-                if episode is None or episode.status == "broken" or episode.trust == "quarantined":
-                    continue
-                ahead = 0.0
-                visits: list[Contribution] = []
-                for step in range(len(episode.transitions) - 1, -1, -1):
-                    item = episode.transitions[step]
-                    if item.action is None:
-                        continue
-                    ahead = item.reward + self._config.values.discount * ahead
-                    if item.situation.key == key and item.action == action:
-                        visits.append(
-                            Contribution(episode=episode, step=step, reward=item.reward, return_=ahead)
-                        )
-                found.extend(reversed(visits))
-        return found
+        """Where the value of an action comes from: every visit of it in the log that taught something.
 
-    # -- writing -------------------------------------------------------------------------------------
+        Where values bootstrap, the whole log is replayed for it.
+        """
+        with self._state.steady() as table:
+            if table.learner.local:
+                found = (self.store.episode(name) for name in self.store.episodes_of(key))
+                episodes: Iterable[Episode] = (episode for episode in found if episode is not None)
+            else:
+                episodes = self.store.episodes()
+            return contributions(self.config, episodes, key, action)
+
+    # -- recording -----------------------------------------------------------------------------------
 
     def record(self, episode: Episode) -> Episode:
-        """Commits one episode and learns it; returns it with its place in the log."""
-        return self.record_many([episode])[0]
+        """Commits one episode and learns it; returns it with its place in the log.
 
-    @_until_done
+        Episodes that several threads record at the same time share a commit.
+        """
+        ticket = _Ticket(checked(episode))
+        with self._queue_lock:
+            self._queue.append(ticket)
+        with self._state.write_lock:  # whoever comes first writes for all who wait
+            if not ticket.done:
+                with self._queue_lock:
+                    batch, self._queue = self._queue, []
+                try:
+                    self._commit(batch)
+                except BaseException:
+                    with self._queue_lock:
+                        self._queue += [other for other in batch if not other.done and other is not ticket]
+                    raise
+        if ticket.error is not None:
+            raise ticket.error
+        assert ticket.committed is not None
+        return ticket.committed
+
+    def _commit(self, batch: Sequence[_Ticket]) -> None:
+        """Commits all in one transaction; each by itself if that fails, so that none spoils the others'."""
+        try:
+            for ticket, episode in zip(batch, self._record([t.episode for t in batch]), strict=True):
+                ticket.committed = episode
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = error
+            else:
+                for ticket in batch:
+                    self._commit([ticket])
+
     def record_many(self, episodes: Sequence[Episode]) -> list[Episode]:
         """Commits episodes in the given order in one durable transaction: all of them or none."""
-        checked = [_checked(episode) for episode in episodes]
+        return self._record([checked(episode) for episode in episodes])
+
+    @until_done
+    def _record(self, episodes: Sequence[Episode]) -> list[Episode]:
+        state = self._state
         committed: list[Episode] = []
-        with self._writing():
-            touched: set[str] = set()
-            for episode in checked:
-                sequence = self._last[0] + 1 if self._last else 1
+        with state.writing(), state.lock:
+            for episode in episodes:
+                sequence = state.last[0] + 1 if state.last else 1
                 placed = replace(episode, sequence=sequence, recorded_s=self._clock())
-                self._store.append(placed)
-                touched |= self._learn(placed)
+                self.store.append(placed)
+                state.learn(placed)
                 committed.append(placed)
-            self._save(touched)
+            state.save()
         return committed
 
-    def _save(self, touched: set[str]) -> None:
-        """Stores what was learned; all of it where the store's derived state is not the one before."""
-        mark = self._store.derived_mark()
-        self._store.put_features(self._new_features)
-        if mark is not None and mark[:2] == (self._fingerprint, self._store.revision() - 1):
-            removed = [key for key in touched if key not in self._table]
-            self._store.put_derived(self._fingerprint, self._states(touched), removed)
-        else:
-            self._store.put_derived(self._fingerprint, self._states(), (), replace=True)
-        self._new_features = {}
-
-    def insert(self, episodes: Iterable[Episode], progress: Progress | None = None) -> tuple[int, int]:
+    def insert(
+        self,
+        episodes: Iterable[Episode],
+        progress: Progress | None = None,
+        *,
+        origin: Mapping[str, JSON] | None = None,
+    ) -> tuple[int, int]:
         """Takes in episodes that carry their own places (imports, merges); returns (added, already there).
 
         Episodes interleave with the log in canonical order, so the result does not depend on which
-        memory took the other's. An id that is taken by other content is an EpisodeConflictError, and
-        then nothing was taken in.
+        memory took the other's: one that both have keeps the earlier place and the corrections of both. An
+        id that is taken by other content is an EpisodeConflictError, and then nothing was taken in.
+        ``origin``: where they come from, for the history.
         """
-        added = skipped = 0
-        with self._writing():
+        state, store = self._state, self.store
+        with state.writing():
+            last, now = state.last, store.revision()
+            places: list[Place] = []
+            visited: set[str] = set()
+            there = changed = 0
             for given in episodes:
-                episode = _checked(given)
-                present = self._store.episode(episode.id)
+                episode = checked(given)
+                present = store.episode(episode.id)
                 if present is None:
-                    self._store.append(episode)
-                    added += 1
-                elif _content(present) == _content(episode):
-                    skipped += 1
-                else:
+                    known = (replace(item, revision=now) for item in episode.corrections)
+                    store.append(replace(episode, corrections=tuple(known)))
+                    places.append((episode.sequence, episode.id))
+                elif not same_play(present, episode):
                     raise EpisodeConflictError(
                         f"episode {episode.id!r} is in {self.location} already, with other content: "
                         "nothing was taken in; give one of the two another id"
                     )
-            if added:
-                self._rederive(progress)
-            else:
-                self._save(set())
-        return added, skipped
+                else:
+                    there += 1
+                    both = united(present, episode, now)
+                    if both == present:
+                        continue
+                    changed += 1
+                    if both.sequence == present.sequence:
+                        store.amend(both)
+                    else:
+                        store.delete([both.id])
+                        store.append(both)
+                visited.update(s.key for s in situations_of([episode]))
+            if places or changed:
+                detail = {"episodes": len(places), "changed": changed, **(origin or {})}
+                store.note("insert", self._clock(), detail)
+                if not changed and (last is None or min(places) > last):
+                    state.learn_after(last, progress)
+                else:
+                    state.relearn(visited, progress)
+            state.save()
+        return len(places), there
 
-    @_until_done
+    # -- changing the past ---------------------------------------------------------------------------
+
+    @until_done
     def forget(
-        self, *, episode: str | None = None, task: str | None = None, source: str | None = None
+        self,
+        *,
+        episode: str | Collection[str] | None = None,
+        task: str | None = None,
+        source: str | None = None,
+        before_s: float | None = None,
+        progress: Progress | None = None,
     ) -> int:
-        """Takes episodes out as if they had never been: by id, by task text or task id, or by source.
+        """Takes episodes out as if they had never been: by id (one or several), by task text or task id, by
+        source, or all that were recorded before a time (seconds since the epoch).
 
-        Everything derived is replayed from the rest of the log, and the bytes are wiped from the file.
+        What they touched is learned anew from the rest of the log, and the bytes are wiped from the file.
         Returns how many episodes went; none found is a UsageError.
         """
-        if sum(value is not None for value in (episode, task, source)) != 1:
-            raise UsageError("forget takes exactly one of episode=, task=, source=")
-        with self._writing():
-            gone = [
-                e.id
-                for e in self._store.episodes()
-                if e.id == episode or (task is not None and task in (e.task, e.task_id)) or e.source == source
-            ]
+        given = [value for value in (episode, task, source, before_s) if value is not None]
+        if len(given) != 1:
+            raise UsageError("forget takes exactly one of episode=, task=, source=, before=")
+        state, store = self._state, self.store
+        with state.writing():
+            if episode is not None:
+                found = [store.episode(name) for name in ([episode] if isinstance(episode, str) else episode)]
+            else:
+                names = store.find(task=task, source=source, before_s=before_s)
+                found = [store.episode(name) for name in names]
+            gone = [item for item in found if item is not None]
             if not gone:
-                wanted = episode or task or source
-                raise UsageError(f"nothing to forget: no episode in {self.location} matches {wanted!r}")
-            self._store.delete(gone)
-            self._rederive()
-        with self._lock:
-            self._store.erase()
+                raise UsageError(f"nothing to forget: no episode in {self.location} matches {given[0]!r}")
+            situations = situations_of(gone)
+            store.delete([item.id for item in gone])
+            store.drop_derived(keep_view=self.view)
+            state.relearn({s.key for s in situations}, progress)
+            state.drop_features_of(situations)
+            state.save(image=True)
+            store.note("forget", self._clock(), {"episodes": len(gone)})
+        store.erase()
         return len(gone)
 
-    @_until_done
-    def rebuild(self, config: MemoryConfig | None = None, progress: Progress | None = None) -> None:
-        """Derives all experiences anew from the log, under other settings if given."""
-        with self._writing():
-            if config is not None:
-                self._config = config
-                self._store.put_settings(config.to_json())
-            self._rederive(progress)
+    @until_done
+    def correct(self, episode_id: str, rewards: Mapping[int, float], reason: str = "") -> Episode:
+        """Puts rewards of an episode of the log right, by step (from 0); returns the episode as it is now.
 
-    def _rederive(self, progress: Progress | None = None) -> None:
-        self._known_features = self._store.features()
-        self._replay(progress)
-        self._store.put_features(self._new_features)
-        self._store.put_derived(self._fingerprint, self._states(), (), replace=True)
-        self._store.keep_features(
-            {
-                (feature.fingerprint, digest(feature.text_of(situation)))
-                for key in self._table.keys()  # noqa: SIM118
-                for situation in [self._table.situation(key)]
-                for _, feature in self._config.similarity.terms
-            }
-        )
-        self._known_features = {}
-        self._new_features = {}
+        All values that follow from them are learned anew. The episode keeps what the rewards were.
+        Errors: UsageError for an episode or a step that is not there, or a reward that is no number.
+        """
+        state, store = self._state, self.store
+        with state.writing():
+            episode = store.episode(episode_id)
+            if episode is None:
+                raise UsageError(f"there is no episode {episode_id!r} in {self.location}")
+            steps, made = list(episode.transitions), []
+            for step, reward in sorted(rewards.items()):
+                if not 0 <= step < len(steps):
+                    raise UsageError(
+                        f"episode {episode_id!r} has no step {step}: its steps are 0 to {len(steps) - 1}"
+                    )
+                correction = Correction(
+                    step=step,
+                    was=steps[step].reward,
+                    now=number(reward, f"the reward of step {step}"),
+                    reason=reason,
+                    revision=store.revision(),
+                    recorded_s=self._clock(),
+                )
+                steps[step] = replace(steps[step], reward=correction.now)
+                made.append(correction)
+            episode = replace(episode, transitions=tuple(steps), corrections=(*episode.corrections, *made))
+            store.amend(episode)
+            state.relearn({s.key for s in situations_of([episode])})
+            state.save()
+            store.note("correct", self._clock(), {"rewards": len(made)})
+        return episode
+
+    @until_done
+    def rebuild(self, config: MemoryConfig | None = None, progress: Progress | None = None) -> None:
+        """Derives all experiences of the view anew from the log, under other settings if given.
+
+        Features that the log's texts lack under another similarity are made first, in writes of their own:
+        broken off, it goes on where it stopped. Everything else happens whole or not at all.
+        """
+        state, store = self._state, self.store
+        wanted = config or self.config
+        if wanted.similarity.fingerprint != self.config.similarity.fingerprint:
+            state.make_features(wanted, progress)
+        with state.writing():
+            store.put_settings(self.view, wanted.to_json())
+            state.replay(wanted, progress, keep=True)
+            state.save()
+            state.drop_unused_features()
+            store.note("settings" if config else "rebuild", self._clock(), {"view": self.view})
 
     def close(self) -> None:
-        """Closes the store. May be called twice."""
-        with self._lock:
-            self._closed = True
-            self._store.close()
+        """Closes the store. May be called twice.
+
+        A memory that was written to leaves a fresh image of its index, so that it opens quickly.
+        """
+        self._state.close()
 
 
 def new_episode_id() -> str:
     """A fresh random episode id (32 hex digits)."""
     return uuid.uuid4().hex
-
-
-def _content(episode: Episode) -> str:
-    return canonical(episode_to_json(episode, content_only=True))
-
-
-def _checked(episode: Episode) -> Episode:
-    """The episode in the form it is kept in. UsageError for what could not be kept or learned from: a
-    nameless id, a text that is none, a reward that is no number."""
-    name = f"episode {episode.id!r}"
-    _check_texts(episode, name)
-    if not episode.id:
-        raise UsageError("an episode needs a non-empty id")
-    try:
-        episode.id.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"episode id {episode.id!r} has characters that no file can hold") from error
-    for what, value, known in (("status", episode.status, STATUSES), ("trust", episode.trust, TRUSTS)):
-        if value not in known:
-            raise UsageError(f"{name}: {what} {value!r} is not known; it must be one of {', '.join(known)}")
-    if not isinstance(episode.sequence, int) or abs(episode.sequence) > MAX_SEQUENCE:
-        raise UsageError(f"{name}: sequence {episode.sequence!r} is not a whole number up to {MAX_SEQUENCE}")
-    return replace(
-        episode,
-        last_reward=_number(episode.last_reward, f"{name}: last_reward"),
-        total_reward=_number(episode.total_reward, f"{name}: total_reward"),
-        recorded_s=_number(episode.recorded_s, f"{name}: recorded_s"),
-        transitions=tuple(
-            replace(item, reward=_number(item.reward, f"{name}, step {step}: reward"))
-            for step, item in enumerate(episode.transitions)
-        ),
-    )
-
-
-def _number(value: object, what: str) -> float:
-    number = finite(value)
-    if number is None:
-        raise UsageError(f"{what} {value!r} is not a finite number of at most {MAX_NUMBER:g}")
-    return number
-
-
-def _check_texts(episode: Episode, name: str) -> None:
-    head = ("id", "task", "task_id", "source", "split", "model", "cause")
-    texts: list[tuple[str, object]] = [(field, getattr(episode, field)) for field in head]
-    texts += [("history", item) for item in episode.history]
-    situations = [item.situation for item in episode.transitions]
-    for item in episode.transitions:
-        texts += [("reason", item.reason), ("action", "" if item.action is None else item.action)]
-    for situation in (*situations, episode.final) if episode.final else situations:
-        texts += [("task", situation.task), ("observation", situation.observation)]
-        texts += [("subtask", situation.subtask), *(("available action", item) for item in situation.actions)]
-    for field, value in texts:
-        if not isinstance(value, str):
-            raise UsageError(f"{name}: {field} {value!r} is not a text but {type(value).__name__}")
-
-
-def _difference(asked: MemoryConfig, stored: MemoryConfig) -> str:
-    ours, theirs = asked.to_json(), stored.to_json()
-    flat = {f"values.{k}": (v, theirs["values"].get(k)) for k, v in ours["values"].items()}
-    flat |= {k: (ours[k], theirs[k]) for k in ours if k != "values"}
-    return "; ".join(f"{k}: asked {a!r}, stored {b!r}" for k, (a, b) in flat.items() if a != b)
 
 
 __all__ = ["Contribution", "ExperienceMemory", "ExperienceMemoryError", "Progress", "new_episode_id"]

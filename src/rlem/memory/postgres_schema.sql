@@ -2,13 +2,12 @@ CREATE TABLE rlem_memory (
     the_only boolean PRIMARY KEY DEFAULT true CHECK (the_only),
     schema_version integer NOT NULL,
     revision bigint NOT NULL,
-    settings text,
-    derived_fingerprint text,
-    derived_revision bigint,
-    derived_replaced bigint
+    rewritten bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE commits (slot integer PRIMARY KEY, revision bigint NOT NULL, token bytea NOT NULL);
+
+CREATE TABLE views (name bytea PRIMARY KEY, settings text NOT NULL, mark text, image text);
 
 CREATE TABLE texts (digest bytea PRIMARY KEY, text bytea NOT NULL);
 
@@ -19,6 +18,10 @@ CREATE TABLE situations (
     actions bytea NOT NULL,
     subtask bytea NOT NULL
 );
+CREATE INDEX situations_task ON situations (task);
+CREATE INDEX situations_observation ON situations (observation);
+CREATE INDEX situations_actions ON situations (actions);
+CREATE INDEX situations_subtask ON situations (subtask);
 
 CREATE TABLE episodes (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -34,13 +37,17 @@ CREATE TABLE episodes (
     status text NOT NULL,
     cause bytea NOT NULL,
     start text NOT NULL,
-    final bytea
+    final bytea,
+    revision bigint NOT NULL,
+    corrections text NOT NULL DEFAULT '[]'
 );
 CREATE UNIQUE INDEX episodes_id ON episodes (sha256(id));
 CREATE INDEX episodes_order ON episodes (sequence);
+CREATE INDEX episodes_task ON episodes (task);
+CREATE INDEX episodes_final ON episodes (final);
 
 CREATE TABLE transitions (
-    episode bigint NOT NULL REFERENCES episodes ON DELETE CASCADE,
+    episode bigint NOT NULL,
     step integer NOT NULL,
     situation bytea NOT NULL,
     action bytea,
@@ -50,7 +57,30 @@ CREATE TABLE transitions (
 );
 CREATE INDEX transitions_situation ON transitions (situation);
 
-CREATE TABLE experiences (situation bytea PRIMARY KEY, state text NOT NULL);
+CREATE TABLE history (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    revision bigint NOT NULL,
+    recorded_s double precision NOT NULL,
+    kind text NOT NULL,
+    detail text NOT NULL
+);
+
+CREATE TABLE experiences (
+    situation bytea NOT NULL,
+    view bytea NOT NULL,
+    revision bigint NOT NULL,
+    state text,
+    PRIMARY KEY (situation, view)
+);
+CREATE INDEX experiences_changed ON experiences (view, revision);
+
+CREATE TABLE images (
+    view bytea NOT NULL,
+    part text NOT NULL,
+    chunk integer NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (view, part, chunk)
+);
 
 CREATE TABLE features (
     fingerprint text NOT NULL,
@@ -61,9 +91,11 @@ CREATE TABLE features (
 
 -- The server's statistics would keep samples of what is later forgotten.
 ALTER TABLE texts ALTER text SET STATISTICS 0;
+ALTER TABLE views ALTER mark SET STATISTICS 0;
 ALTER TABLE episodes ALTER id SET STATISTICS 0, ALTER task_id SET STATISTICS 0, ALTER source SET STATISTICS 0,
     ALTER split SET STATISTICS 0, ALTER model SET STATISTICS 0, ALTER cause SET STATISTICS 0,
-    ALTER start SET STATISTICS 0;
+    ALTER start SET STATISTICS 0, ALTER corrections SET STATISTICS 0;
 ALTER TABLE transitions ALTER action SET STATISTICS 0, ALTER reason SET STATISTICS 0;
 ALTER TABLE experiences ALTER state SET STATISTICS 0;
+ALTER TABLE images ALTER data SET STATISTICS 0;
 ALTER TABLE features ALTER data SET STATISTICS 0

@@ -7,10 +7,12 @@ wrote meanwhile, its steps are done again; else the caller is told that nothing 
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from rlem.core.errors import (
@@ -23,6 +25,7 @@ from rlem.core.errors import (
     TryAgainError,
 )
 from rlem.memory.postgres_url import Address
+from rlem.memory.store import SCHEMA_VERSION
 
 try:
     import psycopg
@@ -31,17 +34,28 @@ try:
 except ImportError:
     raise MissingExtraError("a memory on a PostgreSQL server", "postgres") from None
 
+# It warns of connections that are lost in the midst of several statements; we deal with them.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
 Result = TypeVar("Result")
 Cursor = psycopg.Cursor[tuple[Any, ...]]
+Statement = tuple[str, Sequence[Any] | None]
 
-SCHEMA_VERSION = 1
 TOKENS = 1000
 """So many writes back it can be told whether one was committed."""
 MOST_STEPS = 10_000
 """A write of more steps is not kept for doing it again: its memory would be the size of the log."""
+MOST_QUEUED = 500
+"""So many statements of a write wait at most to be sent together."""
 LONGEST_WAIT_S = 2.0
 GRACE_S = 3.0
 """After a lost connection those who were in the midst of a write go first; the others wait so long."""
+
+
+ViewRow = tuple[str, str | None, str | None]
+"""Settings, mark and image of a view, as JSON texts."""
+HEAD = "SELECT revision, schema_version, rewritten FROM rlem_memory"
+VIEWS = "SELECT name, settings, mark, image FROM views"
 
 
 class Session:
@@ -50,7 +64,7 @@ class Session:
     def __init__(self, address: Address, *, read_only: bool, timeout_s: float, retries: int) -> None:
         self.address = address
         self.location = address.location
-        self.revision = 0
+        self.revision = self.rewritten = 0
         self.mode: Literal["", "read", "write"] = ""
         self._read_only = read_only
         self._timeout_s = timeout_s
@@ -58,6 +72,8 @@ class Session:
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._closed = False
         self._token = b""
+        self._views: dict[bytes, ViewRow] | None = None
+        self._queue: list[Statement] = []
         self._steps: list[Callable[[], object]] | None = []
         self._commit: Literal["", "sent", "done"] = ""
 
@@ -124,6 +140,12 @@ class Session:
             raise pg.OperationalError("the connection was lost")
         return self._connection.execute(query.encode(), parameters, binary=parameters is not None)
 
+    def send(self, batch: Sequence[Statement]) -> list[Cursor]:
+        """Runs statements in one round trip, where libpq can (14 and later)."""
+        several = len(batch) > 1 and psycopg.Pipeline.is_supported()
+        with self._connection.pipeline() if several and self._connection else nullcontext():
+            return [self.sql(query, parameters) for query, parameters in batch]
+
     def close(self) -> None:
         """Closes the connection for good. May be called twice."""
         self._closed = True
@@ -133,6 +155,7 @@ class Session:
 
     def run(self, step: Callable[[], Result], *, writes: bool = False) -> Result:
         """Does one step; after a loss of the connection, on a new one and in the same state of the memory."""
+        self.flush()
         while True:
             try:
                 result = step()
@@ -147,6 +170,18 @@ class Session:
             if len(self._steps) > MOST_STEPS:
                 self._steps = None
         return result
+
+    def put(self, query: str, parameters: Sequence[Any] = ()) -> None:
+        """A statement of the open write whose result nobody waits for: sent before the next one that has."""
+        self._queue.append((query, parameters))
+        if len(self._queue) >= MOST_QUEUED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what waits."""
+        batch, self._queue = self._queue, []
+        if batch:
+            self.run(partial(self.send, batch), writes=True)
 
     def _resume(self, error: Exception) -> None:
         for delay in self._delays():
@@ -195,10 +230,7 @@ class Session:
             self._roll_back()
 
     def _snapshot(self) -> None:
-        self._look(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-            "SELECT revision, schema_version FROM rlem_memory"
-        )
+        self._look(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {HEAD}; {VIEWS}")
 
     def _resume_reading(self) -> None:
         before = self.revision
@@ -209,20 +241,45 @@ class Session:
                 "do the same again"
             )
 
-    def current(self) -> int:
-        """The revision as of now, or of the open transaction."""
-        if not self.mode:
-            self.run(lambda: self._look("SELECT revision, schema_version FROM rlem_memory", ()))
-        return self.revision
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Ends an open read, whose locks would be in the way, and goes on with it in the state of later."""
+        reading = self.mode == "read"
+        self._roll_back()
+        yield
+        if reading:
+            self.run(self._snapshot)
+            self.mode = "read"
 
-    def _look(self, query: str, parameters: Sequence[Any] | None = None) -> None:
-        cursor = self.sql(query, parameters)
+    def head(self) -> tuple[int, int]:
+        """Revision and the last that rewrote, as of now or of the open transaction."""
+        if not self.mode:
+            self.run(lambda: self._look(HEAD))
+        return self.revision, self.rewritten
+
+    def views(self) -> dict[bytes, ViewRow]:
+        """The views' rows, as of now or of the open transaction."""
+        if self._views is None or not self.mode:
+            rows = self.run(lambda: self.sql(VIEWS, ()).fetchall())
+            self._views = _by_name(rows)
+        return self._views
+
+    def put_view(self, query: str, parameters: Sequence[Any] = ()) -> None:
+        """``put`` of a statement that changes rows of views."""
+        self._views = None
+        self.put(query, parameters)
+
+    def _look(self, query: str) -> None:
+        cursor = self.sql(query)
+        found = [cursor.fetchall()] if cursor.description else []
         while cursor.nextset():
-            pass
-        row = cursor.fetchone()
-        if row is None:
+            if cursor.description:
+                found.append(cursor.fetchall())
+        head, views = found[0], found[1:]
+        if not head:
             raise MemoryCorruptError(f"{self.location} is damaged: it has lost its head; restore a backup")
-        self.revision, version = row
+        ((self.revision, version, self.rewritten),) = head
+        self._views = _by_name(views[0]) if views else None
         if version != SCHEMA_VERSION:
             raise MemoryVersionError(
                 f"{self.location} was changed by another version of rlem (schema {version}, this one knows "
@@ -235,6 +292,8 @@ class Session:
     def writing(self) -> Iterator[None]:
         """An exclusive write that is on the server's disk when the block has ended."""
         self._token, self._steps, self._commit = uuid.uuid4().bytes, [], ""
+        if self._connection is None and not self._closed:
+            self._resume(pg.OperationalError("not connected"))
         first = True
 
         def begin() -> None:
@@ -248,31 +307,35 @@ class Session:
             self.run(begin)
             self.mode = "write"
             yield
-            self.run(self._end)
+            batch, self._queue = self._queue, []
+            self.run(partial(self._end, batch))
         finally:
             self._roll_back()
-            self._steps, self._commit = [], ""
+            self._queue, self._steps, self._commit = [], [], ""
 
     def _take_turn(self) -> None:
         """Waits for the lock of the memory's only row, which every write changes, and leaves the token."""
         self._look(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
-            "WITH turn AS (UPDATE rlem_memory SET revision = revision + 1 RETURNING revision, schema_version)"
+            "WITH turn AS (UPDATE rlem_memory SET revision = revision + 1 RETURNING revision, schema_version,"
+            " rewritten)"
             f", token AS (INSERT INTO commits SELECT revision % {TOKENS}, revision, '\\x{self._token.hex()}'"
             " FROM turn ON CONFLICT (slot) DO UPDATE"
-            " SET revision = EXCLUDED.revision, token = EXCLUDED.token) SELECT * FROM turn"
+            " SET revision = EXCLUDED.revision, token = EXCLUDED.token) SELECT * FROM turn; "
+            f"{VIEWS}"
         )
 
-    def _end(self) -> None:
+    def _end(self, batch: Sequence[Statement]) -> None:
+        """Sends what waits, and the commit."""
         if self._commit == "done":
             return
         self._commit = "sent"
-        if self.sql("COMMIT").statusmessage != "COMMIT":
+        if self.send([*batch, ("COMMIT", None)])[-1].statusmessage != "COMMIT":
             raise ExperienceMemoryError(f"{self.location}: the server refused the write; nothing is stored")
         self._commit = "done"
 
     def _resume_writing(self) -> None:
-        ours = self.revision
+        ours, rewritten = self.revision, self.rewritten
         try:
             self._take_turn()
             found, self.revision = self.revision, ours
@@ -280,13 +343,14 @@ class Session:
                 self._commit = ""
                 for step in self._steps:
                     step()
+                self._views = None
                 return
             if found > ours and self._is_stored(ours):
                 self.sql("ROLLBACK")
                 self._commit = "done"
                 return
         finally:
-            self.revision = ours
+            self.revision, self.rewritten = ours, rewritten
         self._commit = ""
         raise (TryAgainError if found > ours else ExperienceMemoryError)(
             f"{self.location}: the connection was lost, and "
@@ -372,6 +436,10 @@ class Session:
                 "and that host, port, database, user and password are right"
             )
         return ExperienceMemoryError(f"{self.location} could not be {what}: {text}")
+
+
+def _by_name(rows: Sequence[tuple[Any, ...]]) -> dict[bytes, ViewRow]:
+    return {name: (settings, mark, image) for name, settings, mark, image in rows}
 
 
 def _line(error: Exception) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, replace
 from typing import Any, cast
 
-from rlem.core.types import Episode, Situation, Status, Transition, Trust
+from rlem.core.types import Correction, Episode, Situation, Status, Transition, Trust
+from rlem.memory.codec import canonical
 
 
 def decode(value: str | bytes) -> str:
@@ -18,12 +20,12 @@ def episode_of(
     head: Sequence[Any], task: str, steps: Iterable[Sequence[Any]], situations: Mapping[Any, Situation]
 ) -> Episode:
     """An episode of its row (number, id, sequence, recorded_s, task, task_id, source, split, model, trust,
-    status, cause, start, final) and the rows of its steps (situation, action, reward, reason).
+    status, cause, corrections, start, final) and the rows of its steps (situation, action, reward, reason).
 
     ``situations``: by what the rows name them with. Errors: ValueError, TypeError, LookupError for rows that
     are damaged.
     """
-    _, identity, sequence, recorded_s, _, *texts, start, final = head
+    _, identity, sequence, recorded_s, _, *texts, corrections, start, final = head
     task_id, source, split, model, trust, status, cause = texts
     history, last_reward, total_reward = json.loads(start)
     return Episode(
@@ -49,6 +51,35 @@ def episode_of(
         history=tuple(history),
         last_reward=last_reward,
         total_reward=total_reward,
+        corrections=corrections_of(corrections),
         sequence=sequence,
         recorded_s=recorded_s,
     )
+
+
+def start_of(episode: Episode) -> str:
+    """What an episode's row keeps of what went before its first step."""
+    return canonical([list(episode.history), episode.last_reward, episode.total_reward])
+
+
+def pack_corrections(corrections: Iterable[Correction]) -> str:
+    """Corrections as the text that an episode's row keeps."""
+    return canonical([astuple(item) for item in corrections])
+
+
+def corrections_of(text: str) -> tuple[Correction, ...]:
+    """The corrections of such a text."""
+    return tuple(
+        Correction(step=step, was=was, now=now, reason=reason, revision=revision, recorded_s=recorded_s)
+        for step, was, now, reason, revision, recorded_s in json.loads(text)
+    )
+
+
+def as_of(episode: Episode, revision: int) -> Episode:
+    """An episode with the rewards that it had at a revision of its memory."""
+    steps = list(episode.transitions)
+    corrections = list(episode.corrections)
+    while corrections and corrections[-1].revision > revision:
+        undone = corrections.pop()
+        steps[undone.step] = replace(steps[undone.step], reward=undone.was)
+    return replace(episode, transitions=tuple(steps), corrections=tuple(corrections))

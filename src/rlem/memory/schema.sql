@@ -29,7 +29,9 @@ CREATE TABLE episodes (
     status TEXT NOT NULL,
     cause NOT NULL,
     start TEXT NOT NULL,
-    final INTEGER REFERENCES situations
+    final INTEGER REFERENCES situations,
+    revision INTEGER NOT NULL DEFAULT 0,
+    corrections TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX episodes_order ON episodes (sequence, id);
 CREATE INDEX episodes_task ON episodes (task);
@@ -46,9 +48,36 @@ CREATE TABLE transitions (
 ) WITHOUT ROWID;
 CREATE INDEX transitions_situation ON transitions (situation);
 
+CREATE TABLE history (
+    revision INTEGER NOT NULL,
+    recorded_s REAL NOT NULL,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+
+CREATE TABLE views (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    settings TEXT NOT NULL,
+    mark TEXT,
+    image TEXT
+);
+
 CREATE TABLE experiences (
-    situation INTEGER PRIMARY KEY REFERENCES situations ON DELETE CASCADE,
-    state TEXT NOT NULL
+    situation INTEGER NOT NULL REFERENCES situations ON DELETE CASCADE,
+    view INTEGER NOT NULL REFERENCES views ON DELETE CASCADE,
+    revision INTEGER NOT NULL,
+    state TEXT,
+    PRIMARY KEY (situation, view)
+) WITHOUT ROWID;
+CREATE INDEX experiences_revision ON experiences (view, revision);
+
+CREATE TABLE images (
+    view INTEGER NOT NULL REFERENCES views ON DELETE CASCADE,
+    part TEXT NOT NULL,
+    chunk INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (view, part, chunk)
 );
 
 CREATE TABLE features (

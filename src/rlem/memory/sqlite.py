@@ -7,486 +7,216 @@ Texts and situations are stored once however often they occur. Deleted content i
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import threading
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib import resources
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from rlem.core.errors import (
-    ClosedError,
-    EpisodeConflictError,
-    ExperienceMemoryError,
-    MemoryCorruptError,
-    MemoryReadOnlyError,
-    MemoryVersionError,
-)
-from rlem.core.types import Episode, Situation
+from rlem.core.errors import MemoryCorruptError
+from rlem.core.types import JSON
 from rlem.memory.codec import canonical
-from rlem.memory.rows import decode, episode_of
-from rlem.memory.store import SCHEMA_VERSION, Derived, FeatureKey
-from rlem.similarity.fields import digest
+from rlem.memory.sqlite_log import BATCH, SITUATION, SQLiteLog, batches, each, situation_of
+from rlem.memory.sqlite_session import SQLiteSession
+from rlem.memory.store import Arrival, Change, Derived, FeatureKey, Image, Mark, Place
 
-APPLICATION_ID = 0x524C454D  # "RLEM", in the file's header
-UPGRADES: dict[int, str] = {}
-"""SQL that brings a file of the given schema version to the next one."""
+CHUNK_BYTES = 1 << 26
+"""Of an image's part in one row."""
 
 
-class SQLiteStore:
+def _derived_rows(source: str, where: str) -> str:
+    state = ", CAST(e.state AS BLOB)"  # as bytes: what is no text is found out when it is parsed
+    situation = SITUATION.format(more=state, source=f"{source} ON s.id = e.situation")
+    return f"SELECT {situation} WHERE e.view = (SELECT id FROM views WHERE name = ?) AND {where}"
+
+
+# A cross join is gone through from the left: SQLite itself would start from all experiences of the view.
+_SOME = _derived_rows("situations s CROSS JOIN experiences e", "e.state IS NOT NULL AND s.key IN ()")
+_ALL = _derived_rows("experiences e JOIN situations s", "e.state IS NOT NULL")
+_SINCE = _derived_rows("experiences e JOIN situations s", "e.revision > ?")
+
+
+class SQLiteStore(SQLiteLog):
     """A store in the file ``path``; made if absent. ``read_only`` needs an existing file."""
 
     def __init__(self, path: str | Path, *, read_only: bool = False, timeout_s: float = 60.0) -> None:
-        self._path = Path(path)
-        self._lock = threading.RLock()
-        self._read_only = read_only
-        self._connection: sqlite3.Connection | None = None
-        self._data_version = -1
-        self._revision = 0
-        self._check_path()
-        try:
-            with self._mapped("opened"):
-                self._connection = self._connect(timeout_s)
-                self._prepare()
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(SQLiteSession(path, read_only=read_only, timeout_s=timeout_s))
 
-    @property
-    def location(self) -> str:
-        return str(self._path)
+    # -- views ---------------------------------------------------------------------------------------
 
-    # -- opening -------------------------------------------------------------------------------------
+    def views(self) -> list[str]:
+        return sorted(name for (name,) in self._all("SELECT name FROM views"))
 
-    def _check_path(self) -> None:
-        if self._path.is_dir():
-            raise ExperienceMemoryError(f"{self._path} is a folder: give the path of a memory file in it")
-        if self._read_only and not self._path.exists():
-            raise ExperienceMemoryError(f"there is no memory file {self._path}")
-        if not self._path.parent.is_dir():
-            raise ExperienceMemoryError(f"the folder {self._path.parent} does not exist: make it first")
-
-    def _connect(self, timeout_s: float) -> sqlite3.Connection:
-        if not self._read_only:
-            return sqlite3.connect(
-                self._path, timeout=timeout_s, isolation_level=None, check_same_thread=False
-            )
-        wal = Path(f"{self._path}-wal")
-        # In a read-only folder a WAL file can be read only as "immutable", when nobody is writing it.
-        shared = wal.exists() or os.access(self._path.parent, os.W_OK)
-        mode = "mode=ro" if shared else "mode=ro&immutable=1"
-        return sqlite3.connect(
-            f"{self._path.resolve().as_uri()}?{mode}",
-            uri=True,
-            timeout=timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-
-    def _prepare(self) -> None:
-        run = self._execute
-        # In one statement: another process may be making the schema at this moment.
-        application, version, tables = run(
-            "SELECT (SELECT application_id FROM pragma_application_id),"
-            " (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
-        ).fetchone()
-        if application != APPLICATION_ID and (application or version or tables):
-            raise MemoryVersionError(f"{self._path} is an SQLite file, but not a memory of rlem's")
-        if version > SCHEMA_VERSION:
-            raise MemoryVersionError(
-                f"{self._path} was written by a newer rlem (schema {version}; this one knows up to "
-                f"{SCHEMA_VERSION}): upgrade rlem, the file was left as it is"
-            )
-        run("PRAGMA foreign_keys = ON")
-        if self._read_only:
-            if version < SCHEMA_VERSION:
-                raise MemoryVersionError(
-                    f"{self._path} is empty or was written by an older rlem: open it once without read_only"
-                )
-            return
-        run("PRAGMA secure_delete = ON")
-        self._use_wal()
-        run("PRAGMA synchronous = FULL")
-        if version < SCHEMA_VERSION:
-            self._migrate()
-
-    def _use_wal(self, tries: int = 500) -> None:
-        """Switches to the WAL. SQLite's own timeout does not hold for this when others do it as well."""
-        for left in reversed(range(tries)):
+    def settings(self, view: str) -> dict[str, Any] | None:
+        for (text,) in self._all("SELECT settings FROM views WHERE name = ?", view):
             try:
-                self._execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if not left or "locked" not in str(error):
-                    raise
-                time.sleep(0.02)
-
-    def _migrate(self) -> None:
-        """Makes the schema of a new file, or brings an older one up to date, in one transaction."""
-        with self._exclusive():
-            version = self._execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and not self._execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                schema = resources.files("rlem.memory").joinpath("schema.sql").read_text("utf-8")
-                self._script(schema)
-                self._execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._execute("INSERT INTO meta VALUES ('revision', 0)")
-                version = SCHEMA_VERSION
-            while version < SCHEMA_VERSION:
-                if version not in UPGRADES:
-                    raise MemoryVersionError(f"{self._path}: no way is known to upgrade schema {version}")
-                self._script(UPGRADES[version])
-                version += 1
-            self._execute(f"PRAGMA user_version = {version}")
-
-    def _script(self, sql: str) -> None:
-        for statement in sql.split(";"):
-            if statement.strip():
-                self._execute(statement)
-
-    # -- plumbing ------------------------------------------------------------------------------------
-
-    def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        if self._connection is None:
-            raise ClosedError(f"the memory {self._path} is closed")
-        return self._connection.execute(sql, parameters)
-
-    @contextmanager
-    def _mapped(self, what: str) -> Iterator[None]:
-        """Turns SQLite's errors into ours: what failed, where, what to do."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            text = str(error)
-            if isinstance(error, sqlite3.IntegrityError):
-                raise MemoryCorruptError(f"{self._path} contradicts itself: {text}") from error
-            if "not a database" in text:
-                raise MemoryVersionError(
-                    f"{self._path} is not a memory file (no SQLite data in it)"
-                ) from error
-            if "malformed" in text or "decode" in text:
+                return cast("dict[str, Any]", json.loads(text))
+            except (ValueError, TypeError) as error:
                 raise MemoryCorruptError(
-                    f"{self._path} is damaged ({text}): restore a copy, or export what can still be read"
+                    f"{self.location} is damaged: its settings cannot be read ({error}); restore a copy"
                 ) from error
-            if "full" in text:
-                raise MemoryReadOnlyError(
-                    f"{self._path} could not be {what}: the disk is full; free space and try again, "
-                    "everything committed so far is safe"
-                ) from error
-            if "readonly" in text or "unable to open" in text or "disk I/O" in text:
-                raise MemoryReadOnlyError(
-                    f"{self._path} could not be {what} ({text}): check that the file and its folder are "
-                    "writable, or open it with read_only=True"
-                ) from error
-            if "locked" in text or "busy" in text:
-                raise ExperienceMemoryError(
-                    f"{self._path} is locked by another writer for too long: try again later"
-                ) from error
-            raise ExperienceMemoryError(f"{self._path} could not be {what}: {text}") from error
+        return None
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        self._execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._execute("COMMIT")
-        except BaseException:
-            if self._in_transaction():
-                self._execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def write(self) -> Iterator[None]:
-        if self._read_only:
-            raise MemoryReadOnlyError(f"{self._path} was opened read-only: nothing can be recorded in it")
-        with self._lock, self._mapped("written"):
-            try:
-                with self._exclusive():
-                    self._revision = self._meta("revision") + 1
-                    self._put_meta("revision", self._revision)
-                    yield
-            except BaseException:
-                self._data_version = -1  # what was read inside may have been rolled back
-                raise
-
-    @contextmanager
-    def read(self) -> Iterator[None]:
-        with self._lock, self._mapped("read"):
-            if self._connection is None or self._in_transaction():
-                yield
-                return
-            self._execute("BEGIN")
-            try:
-                yield
-            finally:
-                if self._in_transaction():
-                    self._execute("ROLLBACK")
-
-    def _in_transaction(self) -> bool:
-        return self._connection is not None and self._connection.in_transaction
-
-    def revision(self) -> int:
-        with self._lock, self._mapped("read"):
-            if self._in_transaction():
-                return int(self._meta("revision"))
-            version = self._execute("PRAGMA data_version").fetchone()[0]
-            if version != self._data_version:
-                self._revision = self._meta("revision")
-                self._data_version = version
-            return self._revision
-
-    def _meta(self, name: str) -> Any:
-        row = self._execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
-
-    def _put_meta(self, name: str, value: object) -> None:
-        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-    # -- settings ------------------------------------------------------------------------------------
-
-    def settings(self) -> dict[str, Any] | None:
-        with self._lock, self._mapped("read"):
-            text = self._meta("settings")
-        try:
-            return cast("dict[str, Any]", json.loads(text)) if text is not None else None
-        except (ValueError, TypeError) as error:
-            raise MemoryCorruptError(
-                f"{self._path} is damaged: its settings cannot be read ({error}); restore a copy"
-            ) from error
-
-    def put_settings(self, settings: Mapping[str, Any]) -> None:
-        self._put_meta("settings", canonical(settings))
-
-    # -- the log -------------------------------------------------------------------------------------
-
-    def episodes(self, *, after: tuple[int, str] | None = None) -> Iterator[Episode]:
-        # SQLite's own order of ids is by bytes of UTF-8, Python's by code point: the same order.
-        with self._lock, self._mapped("read"):
-            numbers = self._execute(
-                "SELECT number FROM episodes WHERE (sequence, id) > (?, ?) ORDER BY sequence, id",
-                after or (-(2**62), ""),
-            ).fetchall()
-        situations: dict[int, Situation] = {}
-        for (number,) in numbers:
-            with self.read():  # what others forget meanwhile is left out
-                episode = self._find("number", number, situations)
-            if episode is not None:
-                yield episode
-
-    def episode(self, episode_id: str) -> Episode | None:
-        with self.read():
-            return self._find("id", _encode(episode_id), {})
-
-    def _find(self, column: str, value: object, situations: dict[int, Situation]) -> Episode | None:
-        row = self._execute(
-            "SELECT number, id, sequence, recorded_s, task, task_id, source, split, model, trust, status,"
-            f" cause, start, final FROM episodes WHERE {column} = ?",
-            (value,),
-        ).fetchone()
-        try:
-            return self._episode(row, situations) if row else None
-        except (ValueError, TypeError, LookupError) as error:
-            raise MemoryCorruptError(
-                f"{self._path} is damaged: episode {row[1]!r} cannot be read ({error}); restore a copy"
-            ) from error
-
-    def _episode(self, row: tuple[Any, ...], situations: dict[int, Situation]) -> Episode:
-        number, task, final = row[0], row[4], row[-1]
-        steps = self._execute(
-            "SELECT situation, action, reward, reason FROM transitions WHERE episode = ? ORDER BY step",
-            (number,),
-        ).fetchall()
-        for wanted in {step[0] for step in steps} | ({final} if final is not None else set()):
-            if wanted not in situations:
-                situations[wanted] = self._situation(wanted)
-        text = self._execute("SELECT text FROM texts WHERE id = ?", (task,)).fetchone()[0]
-        return episode_of(row, decode(text), steps, situations)
-
-    def last(self) -> tuple[int, str] | None:
-        with self._lock, self._mapped("read"):
-            row = self._execute(
-                "SELECT sequence, id FROM episodes ORDER BY sequence DESC, id DESC LIMIT 1"
-            ).fetchone()
-            return (row[0], decode(row[1])) if row else None
-
-    def count(self) -> int:
-        with self._lock, self._mapped("read"):
-            return int(self._execute("SELECT count(*) FROM episodes").fetchone()[0])
-
-    def episodes_of(self, key: str) -> list[str]:
-        with self._lock, self._mapped("read"):
-            rows = self._execute(
-                "SELECT DISTINCT e.id, e.sequence FROM situations s JOIN transitions t ON t.situation = s.id"
-                " JOIN episodes e ON e.number = t.episode WHERE s.key = ? ORDER BY e.sequence, e.id",
-                (key,),
-            ).fetchall()
-            return [decode(row[0]) for row in rows]
-
-    def append(self, episode: Episode) -> None:
-        identity = _encode(episode.id)
-        if self._execute("SELECT 1 FROM episodes WHERE id = ?", (identity,)).fetchone():
-            raise EpisodeConflictError(f"episode {episode.id!r} is already in the memory {self._path}")
-        start = canonical([list(episode.history), episode.last_reward, episode.total_reward])
-        cursor = self._execute(
-            "INSERT INTO episodes (id, sequence, recorded_s, task, task_id, source, split, model, trust,"
-            " status, cause, start, final) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                identity,
-                episode.sequence,
-                episode.recorded_s,
-                self._put_text(episode.task),
-                *map(_encode, (episode.task_id, episode.source, episode.split, episode.model)),
-                episode.trust,
-                episode.status,
-                _encode(episode.cause),
-                start,
-                self._put_situation(episode.final) if episode.final else None,
-            ),
+    def put_settings(self, view: str, settings: Mapping[str, Any]) -> None:
+        self._session.writer.execute(
+            "INSERT INTO views (name, settings) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET settings = excluded.settings",
+            (view, canonical(settings)),
         )
-        number = cursor.lastrowid
-        for step, item in enumerate(episode.transitions):
-            action = None if item.action is None else _encode(item.action)
-            situation = self._put_situation(item.situation)
-            self._execute(
-                "INSERT INTO transitions VALUES (?, ?, ?, ?, ?, ?)",
-                (number, step, situation, action, item.reward, _encode(item.reason)),
+
+    def drop_view(self, view: str) -> None:
+        self._session.writer.execute("DELETE FROM views WHERE name = ?", (view,))
+
+    def _view(self, view: str) -> int:
+        found = self._one("SELECT id FROM views WHERE name = ?", view)
+        if not found:
+            raise LookupError(f"the memory {self.location} has no view {view!r}")
+        return int(found[0])
+
+    # -- history -------------------------------------------------------------------------------------
+
+    def note(self, kind: str, recorded_s: float, detail: Mapping[str, JSON]) -> None:
+        self._session.writer.execute(
+            "INSERT INTO history VALUES (?, ?, ?, ?)", (self._revision, recorded_s, kind, canonical(detail))
+        )
+
+    def history(self) -> list[Change]:
+        return [
+            Change(revision=revision, recorded_s=recorded_s, kind=kind, detail=json.loads(detail))
+            for revision, recorded_s, kind, detail in self._all(
+                "SELECT revision, recorded_s, kind, detail FROM history ORDER BY rowid"
             )
+        ]
 
-    def delete(self, episode_ids: Sequence[str]) -> None:
-        for episode_id in episode_ids:
-            self._execute("DELETE FROM episodes WHERE id = ?", (_encode(episode_id),))
-        self._execute(
-            "DELETE FROM situations WHERE id NOT IN (SELECT situation FROM transitions)"
-            " AND id NOT IN (SELECT final FROM episodes WHERE final IS NOT NULL)"
-        )
-        self._execute(
-            "DELETE FROM texts WHERE id NOT IN (SELECT task FROM episodes UNION SELECT task FROM situations"
-            " UNION SELECT observation FROM situations UNION SELECT actions FROM situations"
-            " UNION SELECT subtask FROM situations)"
-        )
-
-    def erase(self) -> None:
-        with self._lock, self._mapped("written"):
-            busy = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy:
-                raise ExperienceMemoryError(
-                    f"{self._path}: forgotten, but another process is reading, so that the bytes are still "
-                    f"in {self._path}-wal; they go when the last process closes the memory"
-                )
-
-    # -- texts and situations ------------------------------------------------------------------------
-
-    def _put_text(self, text: str) -> int:
-        name = digest(text)
-        row = self._execute("SELECT id FROM texts WHERE digest = ?", (name,)).fetchone()
-        if row is None:
-            cursor = self._execute("INSERT INTO texts (digest, text) VALUES (?, ?)", (name, _encode(text)))
-            return cast(int, cursor.lastrowid)
-        return cast(int, row[0])
-
-    def _put_situation(self, situation: Situation) -> int:
-        row = self._execute("SELECT id FROM situations WHERE key = ?", (situation.key,)).fetchone()
-        if row is not None:
-            return cast(int, row[0])
-        cursor = self._execute(
-            "INSERT INTO situations (key, task, observation, actions, subtask) VALUES (?, ?, ?, ?, ?)",
-            (
-                situation.key,
-                self._put_text(situation.task),
-                self._put_text(situation.observation),
-                self._put_text(canonical(list(situation.actions))),
-                self._put_text(situation.subtask),
-            ),
-        )
-        return cast(int, cursor.lastrowid)
-
-    _SITUATION = (
-        "SELECT s.key, t.text, o.text, a.text, u.text FROM situations s JOIN texts t ON t.id = s.task"
-        " JOIN texts o ON o.id = s.observation JOIN texts a ON a.id = s.actions"
-        " JOIN texts u ON u.id = s.subtask"
-    )
-
-    def _situation(self, number: int) -> Situation:
-        return _situation(self._execute(f"{self._SITUATION} WHERE s.id = ?", (number,)).fetchone())
+    def arrivals(self) -> list[Arrival]:
+        return [
+            Arrival(revision=revision, recorded_s=recorded_s, episodes=episodes)
+            for revision, recorded_s, episodes in self._all(
+                "SELECT revision, min(recorded_s), count(*) FROM episodes GROUP BY revision ORDER BY revision"
+            )
+        ]
 
     # -- derived -------------------------------------------------------------------------------------
 
-    def derived_mark(self) -> tuple[str, int, int] | None:
-        with self._lock, self._mapped("read"):
-            mark = self._meta("derived")
+    def mark(self, view: str) -> Mark | None:
         try:
-            fingerprint, revision, replaced = json.loads(mark)
-        except (ValueError, TypeError):  # none there, or damaged: then what is derived is made anew
+            ((text,),) = self._all("SELECT mark FROM views WHERE name = ?", view)
+            fingerprint, revision, last, count = json.loads(text)
+            place = None if last is None else (int(last[0]), str(last[1]))
+            return Mark(fingerprint=fingerprint, revision=int(revision), last=place, count=int(count))
+        except (ValueError, TypeError, LookupError):  # none there, or damaged
             return None
-        return fingerprint, revision, replaced
 
-    def derived(self) -> list[Derived]:
-        with self._lock, self._mapped("read"):
-            rows = self._execute(
-                self._SITUATION.replace(
-                    " FROM situations s",
-                    ", e.state FROM experiences e JOIN situations s ON s.id = e.situation",
-                )
-            ).fetchall()
-        return [(_situation(row), json.loads(row[5])) for row in rows]
+    def put_mark(self, view: str, fingerprint: str, last: Place | None, count: int) -> None:
+        mark = canonical([fingerprint, self._revision, last, count])
+        self._session.writer.execute("UPDATE views SET mark = ? WHERE id = ?", (mark, self._view(view)))
 
-    def put_derived(
-        self, fingerprint: str, changed: Iterable[Derived], removed: Iterable[str], *, replace: bool = False
-    ) -> None:
+    def derived(self, view: str, keys: Collection[str] | None = None) -> Iterator[Derived]:
+        with self._session.reading() as sql:
+            if keys is None:
+                rows: Iterable[tuple[Any, ...]] = sql.execute(_ALL, (view,))
+            else:
+                rows = each(sql, _SOME, keys, view)
+            yield from map(_derived, rows)
+
+    def derived_since(self, view: str, revision: int) -> Iterator[Derived]:
+        with self._session.reading() as sql:
+            yield from map(_derived, sql.execute(_SINCE, (view, revision)))
+
+    def put_derived(self, view: str, changed: Iterable[Derived], *, replace: bool = False) -> None:
+        sql, number = self._session.writer, self._view(view)
         if replace:
-            self._execute("DELETE FROM experiences")
-        for situation, state in changed:
-            self._execute(
-                "INSERT OR REPLACE INTO experiences SELECT id, ? FROM situations WHERE key = ?",
-                (canonical(state), situation.key),
+            sql.execute("DELETE FROM experiences WHERE view = ?", (number,))
+            self._drop_images("id = ?", number)
+        for some in batches(changed, BATCH):
+            ids = self._situation_ids({situation.key for situation, _ in some})
+            sql.executemany(
+                "INSERT INTO experiences VALUES (?, ?, ?, ?) ON CONFLICT (situation, view)"
+                " DO UPDATE SET revision = excluded.revision, state = excluded.state",
+                [
+                    (
+                        ids[situation.key],
+                        number,
+                        self._revision,
+                        None if state is None else canonical(state),
+                    )
+                    for situation, state in some
+                    if situation.key in ids
+                ],
             )
-        for key in removed:
-            self._execute(
-                "DELETE FROM experiences WHERE situation = (SELECT id FROM situations WHERE key = ?)", (key,)
-            )
-        mark = self.derived_mark()
-        replaced = self._revision if replace or mark is None else mark[2]
-        self._put_meta("derived", canonical([fingerprint, self._revision, replaced]))
 
-    def features(self) -> dict[FeatureKey, bytes]:
-        with self._lock, self._mapped("read"):
-            rows = self._execute("SELECT fingerprint, digest, data FROM features").fetchall()
-        return {(fingerprint, name): data for fingerprint, name, data in rows}
+    def drop_derived(self, *, keep_view: str | None = None) -> None:
+        sql = self._session.writer
+        self._drop_images("1")
+        sql.execute("UPDATE views SET mark = NULL WHERE name IS NOT ?", (keep_view,))
+        sql.execute(
+            "DELETE FROM experiences WHERE view IN (SELECT id FROM views WHERE name IS NOT ?)", (keep_view,)
+        )
+
+    def image(self, view: str) -> Image | None:
+        with self._session.snapshot() as sql:
+            try:
+                ((number, text),) = self._all("SELECT id, image FROM views WHERE name = ?", view)
+                revision, sizes = json.loads(text)
+                parts = {name: _join(sql, number, name) for name in sizes}
+                whole = all(len(parts[name]) == size for name, size in sizes.items())
+            except (ValueError, TypeError, LookupError, AttributeError):  # none there, or damaged
+                return None
+        return Image(revision=revision, parts=parts) if whole else None
+
+    def put_image(self, view: str, parts: Mapping[str, bytes | memoryview]) -> None:
+        sql, number = self._session.writer, self._view(view)
+        self._drop_images("id = ?", number)
+        sizes = {}
+        for name, data in parts.items():
+            sizes[name] = memoryview(data).nbytes
+            whole = memoryview(data).cast("B") if sizes[name] else b""
+            sql.executemany(
+                "INSERT INTO images VALUES (?, ?, ?, ?)",
+                (
+                    (number, name, start // CHUNK_BYTES, whole[start : start + CHUNK_BYTES])
+                    for start in range(0, sizes[name], CHUNK_BYTES)
+                ),
+            )
+        text = canonical([self._revision, sizes])
+        sql.execute("UPDATE views SET image = ? WHERE id = ?", (text, number))
+
+    def _drop_images(self, where: str, *values: object) -> None:
+        sql = self._session.writer
+        sql.execute(f"DELETE FROM images WHERE view IN (SELECT id FROM views WHERE {where})", values)
+        sql.execute(f"UPDATE views SET image = NULL WHERE {where}", values)
+
+    # -- features ------------------------------------------------------------------------------------
+
+    def features(self, fingerprint: str, digests: Collection[bytes]) -> dict[bytes, bytes]:
+        query = "SELECT digest, data FROM features WHERE fingerprint = ? AND digest IN ()"
+        with self._session.reading() as sql:
+            return dict(cast("Iterable[tuple[bytes, bytes]]", each(sql, query, digests, fingerprint)))
 
     def put_features(self, items: Mapping[FeatureKey, bytes]) -> None:
-        for (fingerprint, name), data in items.items():
-            self._execute("INSERT OR IGNORE INTO features VALUES (?, ?, ?)", (fingerprint, name, data))
+        self._session.writer.executemany(
+            "INSERT OR IGNORE INTO features VALUES (?, ?, ?)",
+            ((fingerprint, name, data) for (fingerprint, name), data in items.items()),
+        )
 
-    def keep_features(self, keep: Collection[FeatureKey]) -> None:
-        rows = self._execute("SELECT fingerprint, digest FROM features").fetchall()
-        for row in rows:
-            if tuple(row) not in keep:
-                self._execute("DELETE FROM features WHERE fingerprint = ? AND digest = ?", row)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-
-def _encode(text: str) -> str | bytes:
-    """SQLite holds any text but lone surrogates; such a text is kept as bytes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
+    def drop_features(
+        self, keys: Collection[FeatureKey] = (), *, other_than: Collection[str] | None = None
+    ) -> None:
+        sql = self._session.writer
+        sql.executemany("DELETE FROM features WHERE fingerprint = ? AND digest = ?", keys)
+        if other_than is not None:
+            sql.execute(
+                "DELETE FROM features WHERE fingerprint NOT IN (SELECT value FROM json_each(?))",
+                (canonical([*other_than]),),
+            )
 
 
-def _situation(row: tuple[Any, ...]) -> Situation:
-    situation = Situation(
-        task=decode(row[1]),
-        observation=decode(row[2]),
-        actions=tuple(json.loads(row[3])),
-        subtask=decode(row[4]),
-    )
-    situation.__dict__["key"] = row[0]  # the cached property, known already
-    return situation
+def _join(sql: sqlite3.Connection, view: int, part: str) -> bytes:
+    rows = sql.execute("SELECT data FROM images WHERE view = ? AND part = ? ORDER BY chunk", (view, part))
+    return b"".join([data for (data,) in rows])
+
+
+def _derived(row: tuple[Any, ...]) -> Derived:
+    state = None if row[5] is None else json.loads(row[5])
+    if row[5] is not None and not isinstance(state, list):
+        raise ValueError(f"the state of experience {row[0]} is no list")
+    return situation_of(row), state

@@ -1,29 +1,81 @@
 """Where a memory is kept. One contract, several engines; ``rlem.testing.MemoryContract`` runs over each.
 
-A store keeps four things: the settings, the episode log (the truth), the derived state of experiences and
-the features of texts (both derived, both may be thrown away). All writing happens inside ``write()``,
-which is exclusive across threads and processes and durable when it ends; it either happens whole or not at
-all. ``revision`` counts committed writes, so that a reader sees at once whether others wrote.
+A store keeps the episode log (the truth), the history of what else was done to it, and for each *view* of the
+log its settings and what is derived under them: experiences, an image of the search index, features of texts.
+What is derived may be thrown away at any time.
+
+All writing happens inside ``write()``, which is exclusive across threads and processes and durable when it
+ends; it happens whole or not at all. Reading from other threads and processes never waits for it: they see
+what was committed last. ``revision`` counts committed writes, so that a reader sees at once whether others
+wrote.
 """
 
 from __future__ import annotations
 
-import copy
-import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rlem.core.errors import EpisodeConflictError
-from rlem.core.types import Episode, Situation
+from rlem.core.types import JSON, Episode, Situation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-Derived = tuple[Situation, list[Any]]
-"""One experience: its situation and ``ExperienceTable.state`` of it."""
+MAIN = "main"
+"""The view that every memory has."""
+
+Place = tuple[int, str]
+"""Of an episode in the canonical order: (sequence, id)."""
+
+Derived = tuple[Situation, list[Any] | None]
+"""One experience: its situation and ``ExperienceTable.state`` of it; None: it is not there any more."""
 
 FeatureKey = tuple[str, bytes]
 """(fingerprint of the feature, digest of the text it looked at)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Up to where the derived state of a view goes.
+
+    ``fingerprint``: of the settings and the learner that made it; ``revision``: of the store when it was
+    saved; ``last`` and ``count``: the place of the last episode in it and how many there are.
+    """
+
+    fingerprint: str
+    revision: int
+    last: Place | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """The search index of a view as it was at a revision, as named arrays of bytes."""
+
+    revision: int
+    parts: Mapping[str, bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that was done to a memory besides recording: its revision, when, what, and to how much.
+
+    ``detail`` holds numbers, settings and paths of copies; never a text of the log, which may be forgotten.
+    """
+
+    revision: int
+    recorded_s: float
+    kind: str
+    detail: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """The episodes that one write added to the log: how many, and when the first of them was recorded."""
+
+    revision: int
+    recorded_s: float
+    episodes: int
 
 
 class Store(Protocol):
@@ -34,8 +86,13 @@ class Store(Protocol):
         """Path or URL, as the user gave it."""
         ...
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only."""
+        ...
+
     def revision(self) -> int:
-        """Number of committed writes; cheap."""
+        """Number of committed writes, the open one included for the thread that writes; cheap."""
         ...
 
     def write(self) -> AbstractContextManager[None]:
@@ -43,26 +100,49 @@ class Store(Protocol):
         ...
 
     def read(self) -> AbstractContextManager[None]:
-        """Several reads that see one state, whatever others commit meanwhile."""
+        """Several reads of one thread that see one state, whatever others commit meanwhile."""
         ...
 
-    def settings(self) -> dict[str, Any] | None:
-        """What ``put_settings`` stored last; None in a new store."""
+    def close(self) -> None:
+        """Closes files and connections. May be called twice."""
         ...
 
-    def put_settings(self, settings: Mapping[str, Any]) -> None:
-        """Stores the settings (inside ``write``)."""
+    # -- views ---------------------------------------------------------------------------------------
+
+    def views(self) -> list[str]:
+        """Names of the views that have settings, in order of the alphabet."""
         ...
 
-    def episodes(self, *, after: tuple[int, str] | None = None) -> Iterator[Episode]:
-        """The log in canonical order (sequence, id), from behind the given place on."""
+    def settings(self, view: str) -> dict[str, Any] | None:
+        """What ``put_settings`` stored last; None for a view that is not there."""
+        ...
+
+    def put_settings(self, view: str, settings: Mapping[str, Any]) -> None:
+        """Stores the settings of a view, and makes it if it is not there."""
+        ...
+
+    def drop_view(self, view: str) -> None:
+        """Takes a view away with everything derived under it, its features excepted."""
+        ...
+
+    # -- the log -------------------------------------------------------------------------------------
+
+    def episodes(self, *, after: Place | None = None) -> Iterator[Episode]:
+        """The log in canonical order (sequence, id), from behind the given place on.
+
+        What others add or forget while it is being read may be in it or not; each episode is whole.
+        """
+        ...
+
+    def episodes_until(self, revision: int) -> Iterator[Episode]:
+        """The episodes of the log that arrived up to a revision, with the rewards that they had then."""
         ...
 
     def episode(self, episode_id: str) -> Episode | None:
         """One episode of the log."""
         ...
 
-    def last(self) -> tuple[int, str] | None:
+    def last(self) -> Place | None:
         """Place of the last episode in canonical order; None when the log is empty."""
         ...
 
@@ -74,157 +154,102 @@ class Store(Protocol):
         """Ids of the episodes that left the situation of that key, in canonical order."""
         ...
 
+    def find(
+        self, *, task: str | None = None, source: str | None = None, before_s: float | None = None
+    ) -> list[str]:
+        """Ids of the episodes of a task (its text or id), of a source, or recorded before a time (seconds
+        since the epoch), in canonical order; each condition given must hold."""
+        ...
+
     def append(self, episode: Episode) -> None:
-        """Adds an episode to the log; EpisodeConflictError if its id is taken."""
+        """Adds an episode to the log, as arrived at the open write's revision; EpisodeConflictError if its id
+        is taken."""
+        ...
+
+    def amend(self, episode: Episode) -> None:
+        """Gives the episode of that id the rewards and corrections of the given one; LookupError if there is
+        none, or none of so many steps."""
         ...
 
     def delete(self, episode_ids: Sequence[str]) -> None:
-        """Takes episodes out of the log, and their texts where nothing else in the log has them."""
+        """Takes episodes out of the log, and their texts and derived rows where nothing else in the log has
+        them. Features stay: see ``drop_features``."""
         ...
 
-    def derived_mark(self) -> tuple[str, int, int] | None:
-        """Of the derived state: its fingerprint, the revision it belongs to and the revision of the last
-        ``put_derived(replace=True)``, which says that the log was not only added to; None: there is none."""
+    def rewritten(self) -> int:
+        """Revision of the last write that did more to the log than add at its end; 0: there was none."""
         ...
 
-    def derived(self) -> list[Derived]:
-        """All experiences of the derived state. ValueError, TypeError or LookupError if it is damaged."""
-        ...
-
-    def put_derived(
-        self, fingerprint: str, changed: Iterable[Derived], removed: Iterable[str], *, replace: bool = False
-    ) -> None:
-        """Stores changed experiences and drops removed keys; ``replace`` drops all others first."""
-        ...
-
-    def features(self) -> dict[FeatureKey, bytes]:
-        """All stored features."""
-        ...
-
-    def put_features(self, items: Mapping[FeatureKey, bytes]) -> None:
-        """Stores features of texts that are part of the log."""
-        ...
-
-    def keep_features(self, keep: Collection[FeatureKey]) -> None:
-        """Drops all features but these."""
+    def set_rewritten(self) -> None:
+        """Says that the open write does so; ``delete`` and ``amend`` do not say it by themselves."""
         ...
 
     def erase(self) -> None:
         """After a ``delete``: makes sure that no deleted byte is left in the files."""
         ...
 
-    def close(self) -> None:
-        """Closes files and connections. May be called twice."""
+    # -- history -------------------------------------------------------------------------------------
+
+    def note(self, kind: str, recorded_s: float, detail: Mapping[str, JSON]) -> None:
+        """Adds a change to the history, at the open write's revision."""
         ...
 
+    def history(self) -> list[Change]:
+        """All changes that were noted, oldest first."""
+        ...
 
-class InMemoryStore:
-    """A store in this process's memory: for tests, trials and throw-away agents."""
+    def arrivals(self) -> list[Arrival]:
+        """What the episodes that are in the log now arrived in, by revision."""
+        ...
 
-    location = ":memory:"
+    # -- derived -------------------------------------------------------------------------------------
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._revision = 0
-        self._settings: dict[str, Any] | None = None
-        self._episodes: dict[str, Episode] = {}
-        self._derived: dict[str, Derived] = {}
-        self._derived_mark: tuple[str, int, int] | None = None
-        self._features: dict[FeatureKey, bytes] = {}
+    def mark(self, view: str) -> Mark | None:
+        """Up to where the derived state of a view goes; None: there is none, or it is damaged."""
+        ...
 
-    def revision(self) -> int:
-        return self._revision
+    def derived(self, view: str, keys: Collection[str] | None = None) -> Iterator[Derived]:
+        """The experiences of a view, all or those of the keys that are there, in any order.
 
-    @contextmanager
-    def write(self) -> Iterator[None]:
-        with self._lock:
-            backup = (
-                self._revision,
-                copy.deepcopy(self._settings),
-                dict(self._episodes),
-                dict(self._derived),
-                self._derived_mark,
-                dict(self._features),
-            )
-            self._revision += 1
-            try:
-                yield
-            except BaseException:
-                (
-                    self._revision,
-                    self._settings,
-                    self._episodes,
-                    self._derived,
-                    self._derived_mark,
-                    self._features,
-                ) = backup
-                raise
+        ValueError, TypeError or LookupError if one is damaged.
+        """
+        ...
 
-    @contextmanager
-    def read(self) -> Iterator[None]:
-        with self._lock:
-            yield
+    def derived_since(self, view: str, revision: int) -> Iterator[Derived]:
+        """What changed in a view after a revision; None stands for the state of what was removed."""
+        ...
 
-    def settings(self) -> dict[str, Any] | None:
-        return copy.deepcopy(self._settings)
+    def put_derived(self, view: str, changed: Iterable[Derived], *, replace: bool = False) -> None:
+        """Stores experiences that changed or (None) were removed; ``replace`` drops all others, and the
+        image, first. A situation that the log does not have is left out."""
+        ...
 
-    def put_settings(self, settings: Mapping[str, Any]) -> None:
-        self._settings = copy.deepcopy(dict(settings))
+    def put_mark(self, view: str, fingerprint: str, last: Place | None, count: int) -> None:
+        """Says up to where the derived state of a view goes, as of the open write's revision."""
+        ...
 
-    def episodes(self, *, after: tuple[int, str] | None = None) -> Iterator[Episode]:
-        ordered = sorted(self._episodes.values(), key=lambda e: (e.sequence, e.id))
-        return iter([e for e in ordered if after is None or (e.sequence, e.id) > after])
+    def image(self, view: str) -> Image | None:
+        """The image of a view's index; None: there is none, or it is damaged."""
+        ...
 
-    def episode(self, episode_id: str) -> Episode | None:
-        return self._episodes.get(episode_id)
+    def put_image(self, view: str, parts: Mapping[str, bytes | memoryview]) -> None:
+        """Stores an image, of the open write's revision, in place of the one there is."""
+        ...
 
-    def last(self) -> tuple[int, str] | None:
-        return max(((e.sequence, e.id) for e in self._episodes.values()), default=None)
+    def drop_derived(self, *, keep_view: str | None = None) -> None:
+        """Drops the derived state of all views (but ``keep_view``) and the images of all of them."""
+        ...
 
-    def count(self) -> int:
-        return len(self._episodes)
-
-    def episodes_of(self, key: str) -> list[str]:
-        return [e.id for e in self.episodes() if any(t.situation.key == key for t in e.transitions)]
-
-    def append(self, episode: Episode) -> None:
-        if episode.id in self._episodes:
-            raise EpisodeConflictError(f"episode {episode.id!r} is already in the memory {self.location}")
-        self._episodes[episode.id] = episode
-
-    def delete(self, episode_ids: Sequence[str]) -> None:
-        for episode_id in episode_ids:
-            del self._episodes[episode_id]
-
-    def derived_mark(self) -> tuple[str, int, int] | None:
-        return self._derived_mark
-
-    def derived(self) -> list[Derived]:
-        return copy.deepcopy(list(self._derived.values()))
-
-    def put_derived(
-        self, fingerprint: str, changed: Iterable[Derived], removed: Iterable[str], *, replace: bool = False
-    ) -> None:
-        if replace:
-            self._derived.clear()
-        for situation, state in changed:
-            self._derived[situation.key] = (situation, copy.deepcopy(state))
-        for key in removed:
-            self._derived.pop(key, None)
-        replaced = self._revision if replace or self._derived_mark is None else self._derived_mark[2]
-        self._derived_mark = (fingerprint, self._revision, replaced)
-
-    def features(self) -> dict[FeatureKey, bytes]:
-        return dict(self._features)
+    def features(self, fingerprint: str, digests: Collection[bytes]) -> dict[bytes, bytes]:
+        """Stored features of these texts, as far as there are some."""
+        ...
 
     def put_features(self, items: Mapping[FeatureKey, bytes]) -> None:
-        self._features.update(items)
+        """Stores features of texts that are part of the log; one that is there stays."""
+        ...
 
-    def keep_features(self, keep: Collection[FeatureKey]) -> None:
-        self._features = {key: data for key, data in self._features.items() if key in keep}
-
-    def erase(self) -> None:
-        """Nothing to do: deleted objects leave no file behind."""
-
-    def close(self) -> None:
-        """Nothing to close."""
+    def drop_features(
+        self, keys: Collection[FeatureKey] = (), *, other_than: Collection[str] | None = None
+    ) -> None:
+        """Drops these features, and those of all fingerprints but ``other_than`` if that is given."""
+        ...

@@ -1,438 +1,345 @@
-"""The derived state of a memory: experiences and their values, as replaying the log gives them.
+"""The derived state of a memory: experiences in slots, their search index, and the learning that fills them.
 
-``ExperienceTable`` is pure: it is fed episodes in canonical order and never reads a store. Two tables
-fed the same episodes under the same config are equal, whatever was fed and taken back before.
+The table of a large memory does not hold its experiences, only what searching them needs; an experience is
+loaded when somebody looks at it. Two tables fed the same episodes under the same config are equal, whatever
+was fed and taken back before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlem.core.seeds import derive_seed
-from rlem.core.types import Episode, Situation, Transition
+from rlem.core.types import Episode, Situation
 from rlem.memory.config import MemoryConfig
+from rlem.memory.entry import Entry, pack, unpack
 from rlem.memory.eviction import Redundancy
-from rlem.memory.experience import ActionValue, Experience
+from rlem.memory.experience import Experience
+from rlem.memory.images import chunks
+from rlem.memory.learner import Learner
+from rlem.memory.store import Derived
+from rlem.similarity.growing import Growing
 from rlem.similarity.index import SimilarityIndex
-from rlem.values import (
-    Estimate,
-    constant_step,
-    lambda_return,
-    merge_double,
-    monte_carlo_returns,
-    n_step_target,
-    running_mean,
-)
-
-FeatureSource = Callable[[Situation], Mapping[str, bytes] | None]
-
-_Returns = dict[int | None, list[float]]
 
 
-@dataclass(slots=True)
-class _Stats:
-    """Running statistics of one action; ``tables`` holds one estimate, or two under double Q."""
+class FeatureSource(Protocol):
+    """Gives features of situations, by fingerprint."""
 
-    action: str
-    tables: list[Estimate]
-    reward: Estimate = field(default_factory=Estimate)
-    verified: Estimate = field(default_factory=Estimate)
-    visits: int = 0
-    reason: str = ""
-
-    def of(self, table: int | None) -> Estimate:
-        """The estimate in one table; None: over verified targets alone."""
-        return self.verified if table is None else self.tables[table]
-
-    def merged(self) -> Estimate:
-        """The estimate that is shown: the only table, or both of double Q."""
-        return self.tables[0] if len(self.tables) == 1 else merge_double(*self.tables)
+    def __call__(
+        self, index: SimilarityIndex, situations: Sequence[Situation], *, stored: bool
+    ) -> Sequence[Mapping[str, bytes]]:
+        """Those of each; what is missing the index makes. ``stored``: they are likely to be stored."""
+        ...
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One experience while it learns."""
+Loader = Callable[[Collection[str]], Iterable[Derived]]
+"""Fetches experiences by their keys from where they are kept."""
 
-    situation: Situation
-    slot: int
-    actions: dict[str, _Stats] = field(default_factory=dict)
-    history: tuple[str, ...] = ()
-    last_reward: Estimate = field(default_factory=Estimate)
-    total_reward: Estimate = field(default_factory=Estimate)
-    visits: int = 0
+MOST_LOADED = 20_000
+"""So many experiences that could be loaded again are held at most."""
 
-    def value(self, table: int | None, inserted: _Stats | None = None) -> float | None:
-        """max_a Q in one table (see ``_Stats.of``); None where it has nothing of this situation.
-
-        ``inserted``: an action that counts with its value of 0 before its first target.
-        """
-        known = (s.of(table).value for s in self.actions.values() if s.of(table).visits or s is inserted)
-        return max(known, default=None)
+_BATCH = 500
+_BLOCK = 64
 
 
 class ExperienceTable:
-    """Experiences by key, their similarity index, and the learning that fills them. Not thread-safe."""
+    """Experiences by key, their similarity index, and the learner that fills them. Not thread-safe."""
 
-    def __init__(self, config: MemoryConfig, features: FeatureSource = lambda situation: None) -> None:
+    def __init__(
+        self,
+        config: MemoryConfig,
+        features: FeatureSource | None = None,
+        load: Loader = lambda keys: (),
+    ) -> None:
         self.config = config
         self.index = SimilarityIndex(config.similarity)
+        self.learner = Learner(config, self)
+        self.changed: dict[str, Situation] = {}
+        """Situations by key of what changed, appeared or went since ``saved``."""
         self._features = features
-        self._entries: dict[str, _Entry] = {}
-        self._by_slot: list[_Entry | None] = []
+        self._load = load
+        self._slot_of: dict[str, int] = {}
+        self._key_of: list[str] = []  # by slot; "" in free ones
         self._free: list[int] = []
-        self._redundancy: Redundancy | None = None  # made when the table first overflows
-        self._inserted: _Stats | None = None
-        self._samples: NDArray[np.int64] = np.zeros(16, dtype=np.int64)
-        self._key_rank: NDArray[np.uint64] = np.zeros(16, dtype=np.uint64)
+        self._loaded: dict[int, Entry] = {}  # by slot
+        self._samples = Growing(np.int64)
+        self._key_rank = Growing(np.uint64)
+        self._ages = Growing(np.int64)
         self._age = 0
-        self._ages: NDArray[np.int64] = np.zeros(16, dtype=np.int64)
+        self._redundancy: Redundancy | None = None  # made when the table first overflows
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._slot_of)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._entries
+        return key in self._slot_of
 
     # -- reading -------------------------------------------------------------------------------------
 
-    def get(self, key: str) -> Experience | None:
-        """The experience of a key, as a frozen snapshot."""
-        entry = self._entries.get(key)
-        return _snapshot(entry) if entry else None
-
-    def keys(self) -> Iterable[str]:
+    def keys(self) -> Collection[str]:
         """Keys of all experiences."""
-        return self._entries.keys()
+        return self._slot_of.keys()
 
-    def situation(self, key: str) -> Situation:
-        """The situation of a key that is in the table."""
-        return self._entries[key].situation
+    def entry(self, key: str) -> Entry | None:
+        """The experience of a key."""
+        slot = self._slot_of.get(key)
+        if slot is None:
+            return None
+        if slot not in self._loaded:
+            self.fill(self._load([key]))
+        return self._loaded[slot]
 
-    def experiences(self) -> Iterable[Experience]:
-        """All experiences in order of their keys."""
-        return (_snapshot(self._entries[key]) for key in sorted(self._entries))
+    def experiences(self, keys: Iterable[str] | None = None) -> Iterator[Experience]:
+        """Snapshots of these experiences, or of all, in order of their keys. They do not stay loaded."""
+        for chunk in chunks(sorted(self._slot_of if keys is None else keys), _BATCH):
+            missing = [key for key in chunk if self._slot_of[key] not in self._loaded]
+            fetched = {s.key: unpack(s, state)[0] for s, state in self._load(missing) if state is not None}
+            for key in chunk:
+                yield (self._loaded.get(self._slot_of[key]) or fetched[key]).experience()
 
-    def ranked(self, query: Situation, k: int) -> list[tuple[Experience, float, int]]:
-        """The k most similar experiences with their scores and slots.
+    def search(self, query: Situation, k: int) -> list[tuple[str, float, int]]:
+        """Key, score and slot of the k most similar experiences.
 
         Order: similarity, then samples, then content key (insertion order under compat="reference").
         """
-        if not self._entries or k < 1:
+        k = min(k, len(self))
+        if k < 1:
             return []
-        scores = self.index.scores(query)
+        slots = self.index.candidates(query, k)
+        if slots is None or len(slots) < k:
+            scores = self.index.scores(query)
+            slots = self._best(scores, k)
+            scores = scores[slots]
+        else:
+            scores = self.index.scores_of(query, slots)
+        order = self._order(scores, slots)[:k]
         return [
-            (_snapshot(entry), float(scores[slot]), slot)
-            for slot in self._order(scores, k)
-            if (entry := self._by_slot[slot]) is not None
+            (self._key_of[slot], score, slot)
+            for slot, score in zip(slots[order].tolist(), scores[order].tolist(), strict=True)
         ]
 
-    def _order(self, scores: NDArray[np.float64], k: int) -> list[int]:
-        used = len(self._by_slot)
-        scores = scores[:used]
-        k = min(k, len(self._entries))
-        bar = np.partition(scores, used - k)[used - k]
-        candidates = np.flatnonzero(scores >= max(bar, 0.0))
-        last = self._ages if self.config.values.compat == "reference" else self._key_rank
-        order = np.lexsort((last[candidates], -self._samples[candidates], -scores[candidates]))
-        return [int(slot) for slot in candidates[order[:k]]]
+    def _best(self, scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+        """Slots of the k best scores, with all that equal the last of them and perhaps a few more."""
+        blocks = np.maximum.reduceat(scores, np.arange(0, len(scores), _BLOCK))
+        bar = 0.0  # free slots have -1
+        if len(blocks) > k:  # k blocks hold a score of at least this one
+            bar = max(bar, float(np.partition(blocks, len(blocks) - k)[len(blocks) - k]))
+        return np.flatnonzero(scores >= bar)
 
-    # -- learning ------------------------------------------------------------------------------------
+    def _order(self, scores: NDArray[np.float64], slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        reference = self.config.values.compat == "reference"
+        last = (self._ages if reference else self._key_rank).view[slots]
+        return np.lexsort((last, -self._samples.view[slots], -scores))
 
-    def learn(self, episode: Episode) -> set[str]:
-        """Learns one episode: its transitions in step order, each update visible to the next.
+    def loaded(self, slot: int) -> Entry:
+        """The experience in a slot, which must be loaded."""
+        return self._loaded[slot]
 
-        Returns the keys whose experience changed, appeared or was evicted. Broken and quarantined
-        episodes teach nothing, and format failures are as if they had not been.
-        """
-        if episode.status == "broken" or episode.trust == "quarantined":
-            return set()
-        steps = [t for t in episode.transitions if t.action is not None]
-        if not steps:
-            return set()
-        touched: set[str] = set()
-        returns = self._complete_returns(episode, steps)
-        history = list(episode.history)
-        last_reward, total_reward = episode.last_reward, episode.total_reward
-        for t, step in enumerate(steps):
-            entry = self._visit(step.situation, tuple(history), last_reward, total_reward)
-            if entry is not None:
-                self._update(episode, steps, t, entry, returns, last_reward)
-                touched.add(step.situation.key)
-            history.append(step.action or "")
-            last_reward = step.reward
-            total_reward += step.reward
-        return touched | self._evict()
+    def missing(self, found: Iterable[tuple[str, float, int]]) -> list[str]:
+        """Which of the experiences found are not loaded."""
+        return [key for key, _, slot in found if slot not in self._loaded]
 
-    def _complete_returns(self, episode: Episode, steps: list[Transition]) -> _Returns | None:
-        """Monte-Carlo returns where no bootstrapping inside the episode is needed, else None.
+    def fill(self, items: Iterable[Derived]) -> None:
+        """Loads experiences. ValueError, TypeError or LookupError if one is damaged."""
+        for situation, state in items:
+            slot = self._slot_of.get(situation.key)
+            if slot is not None and state is not None:
+                self._loaded.setdefault(slot, unpack(situation, state)[0])
 
-        By the table whose values stand for what a cut episode missed; all equal where nothing does.
-        """
-        values = self.config.values
-        if values.n is not None and values.n < len(steps):
+    def nearest(self, situation: Situation, wanted: Callable[[Entry], float | None]) -> float | None:
+        """What ``wanted`` says of the most similar experience of which it says anything."""
+        if not self._slot_of:
             return None
-        if values.trace_decay is not None and values.trace_decay < 1.0:
-            return None
-        rewards = [s.reward for s in steps]
-        self._inserted = None
-        return {
-            table: monte_carlo_returns(rewards, values.discount, self._tail(episode, table))
-            for table in ((0, 1, None) if values.double else (0, None))
-        }
-
-    def _tail(self, episode: Episode, table: int | None) -> float:
-        """Value of what follows the last transition: 0, or V(final) of a cut episode if asked for."""
-        if self.config.values.truncation == "bootstrap" and episode.status == "truncated" and episode.final:
-            return self._value(episode.final, table)
-        return 0.0
-
-    def _update(
-        self,
-        episode: Episode,
-        steps: list[Transition],
-        t: int,
-        entry: _Entry,
-        returns: _Returns | None,
-        reward_before: float,
-    ) -> None:
-        """One Q-learning update of the action taken at step t.
-
-        The verified estimate has targets of its own: what others claim must not come in by bootstrapping.
-        """
-        values = self.config.values
-        step = steps[t]
-        reference = values.compat == "reference"
-        table = derive_seed(values.seed, episode.id, t) & 1 if values.double else 0
-        other = 1 - table if values.double else 0
-        stats = self._stats(entry, step, reference)
-        stats.visits += 1
-        self._samples[entry.slot] += 1
-        verified = episode.trust == "verified"
-        self._inserted = stats
-        targets = {
-            source: returns[source][t] if returns is not None else self._target(episode, steps, t, source)
-            for source in ((other, None) if verified else (other,))
-        }
-        at_the_end = values.n is None or t + values.n >= len(steps)
-        reward = reward_before if reference and at_the_end else step.reward
-        stats.tables[table] = self._absorb(stats.tables[table], targets[other])
-        stats.reward = self._absorb(stats.reward, reward)
-        if verified:
-            stats.verified = self._absorb(stats.verified, targets[None])
-        stats.reason = step.reason or stats.reason
-        self._prune(entry, reference)
-
-    def _absorb(self, old: Estimate, target: float) -> Estimate:
-        values = self.config.values
-        if values.estimate == "constant":
-            return constant_step(old, target, values.learning_rate)
-        return running_mean(old, target)
-
-    def _target(self, episode: Episode, steps: list[Transition], t: int, source: int | None) -> float:
-        """The target of step t, bootstrapped from one table (n-step or lambda-return)."""
-        values = self.config.values
-        rest = [s.reward for s in steps[t:]]
-        if values.trace_decay is not None:
-            ahead = [self._value(s.situation, source) for s in steps[t + 1 :]]
-            tail = self._tail(episode, source)
-            return lambda_return(rest, ahead, values.discount, values.trace_decay, tail)
-        n = values.n or len(rest)
-        if n >= len(rest):
-            return n_step_target(rest, values.discount, self._tail(episode, source))
-        return n_step_target(rest[:n], values.discount, self._value(steps[t + n].situation, source))
-
-    def _value(self, situation: Situation, table: int | None) -> float:
-        """V(o): best recorded action of o; where the table has nothing of o, that of the most similar
-        experience it has something of (F4); 0 if there is none."""
-        # Under double Q an action is inserted into the table that learns it, not into the other one.
-        inserted = None if self.config.values.double and table is not None else self._inserted
-        entry = self._entries.get(situation.key)
-        known = entry.value(table, inserted) if entry else None
-        if known is not None:
-            return known
-        if not self._entries:
-            return 0.0
         scores = self.index.scores(situation)
         looked = 0
-        while looked < len(self._entries):
-            slots = self._order(scores, 8 * looked + 1)
-            for slot in slots[looked:]:
-                candidate = self._by_slot[slot]
-                known = candidate.value(table, inserted) if candidate else None
+        while looked < len(self):
+            slots = self._best(scores, 8 * looked + 1)
+            slots = slots[self._order(scores[slots], slots)]
+            for slot in slots[looked:].tolist():
+                entry = self.entry(self._key_of[slot])
+                known = wanted(entry) if entry else None
                 if known is not None:
                     return known
             looked = len(slots)
-        return 0.0
+        return None
 
-    def _stats(self, entry: _Entry, step: Transition, reference: bool) -> _Stats:
-        action = step.action or ""
-        name = f"{action}\x00{step.reason}" if reference else action
-        stats = entry.actions.get(name)
-        if stats is None:
-            stats = _Stats(action, [Estimate()] * (2 if self.config.values.double else 1))
-            entry.actions[name] = stats
-        return stats
+    # -- learning ------------------------------------------------------------------------------------
 
-    def _visit(
-        self, situation: Situation, history: tuple[str, ...], last_reward: float, total_reward: float
-    ) -> _Entry | None:
-        """The entry of a situation, made if new; None where the reference's full memory refuses it."""
-        entry = self._entries.get(situation.key)
-        if entry is None:
-            limit = self.config.max_experiences
-            if self.config.values.compat == "reference" and limit is not None and len(self) >= limit:
-                return None
-            entry = self._insert(situation)
-            entry.history = history
-        elif len(history) <= len(entry.history):
-            entry.history = history
-        entry.visits += 1
-        entry.last_reward = self._absorb(entry.last_reward, last_reward)
-        entry.total_reward = self._absorb(entry.total_reward, total_reward)
-        return entry
+    def learn(self, episode: Episode) -> None:
+        """Learns one episode, the next one in canonical order."""
+        self.learner.learn(episode)
+        self._evict()
 
-    # -- capacity ------------------------------------------------------------------------------------
+    def relearn(self, keys: Collection[str], episodes: Iterable[Episode]) -> None:
+        """Makes these experiences anew from all the episodes that visited one of them, in canonical order.
 
-    def _prune(self, entry: _Entry, reference: bool) -> None:
-        """Drops the worst action of an overfull experience: by value (by reward in the reference)."""
-        limit = self.config.max_actions
-        if limit is None or len(entry.actions) <= limit:
-            return
+        Only where learning is local and nothing is evicted (``incremental``).
+        """
+        for key in keys:
+            entry = self.entry(key)
+            if entry is not None:
+                self._loaded[self._slot_of[key]] = Entry(entry.situation)
+                self.touch(self._loaded[self._slot_of[key]])
+        for episode in episodes:
+            self.learner.learn(episode, only=keys)
+        for key in keys:
+            entry = self.entry(key)
+            if entry is not None and not entry.visits:
+                self._remove(entry.situation)
 
-        def worth(name: str) -> tuple[float, int]:
-            stats = entry.actions[name]
-            return (stats.reward.value if reference else stats.merged().value), stats.visits
+    @property
+    def incremental(self) -> bool:
+        """Whether an episode can be taken out, or put in before others, without replaying them all."""
+        bounded = self.config.max_experiences is not None or self.config.max_actions is not None
+        return self.learner.local and not bounded
 
-        worst = min(entry.actions, key=worth)
-        self._samples[entry.slot] -= entry.actions.pop(worst).visits
-
-    def _evict(self) -> set[str]:
-        """Brings the table back to its capacity; returns the keys that went."""
-        gone: set[str] = set()
-        limit = self.config.max_experiences
-        if limit is None or self.config.values.compat == "reference":
-            return gone
-        while len(self._entries) > limit:
-            if self._redundancy is None:
-                self._redundancy = Redundancy(self.config.similarity)
-                for entry in self._entries.values():
-                    self._redundancy.add(entry.slot, entry.situation, None)
-            slot = self._redundancy.choose(self._samples, self._key_rank, self._best_value)
-            evicted = self._by_slot[slot]
-            assert evicted is not None
-            gone.add(evicted.situation.key)
-            self._remove(evicted)
-        return gone
-
-    def _best_value(self, slot: int) -> float:
-        entry = self._by_slot[slot]
-        assert entry is not None
-        return max(stats.merged().value for stats in entry.actions.values())
-
-    # -- slots ---------------------------------------------------------------------------------------
-
-    def _insert(self, situation: Situation, entry: _Entry | None = None) -> _Entry:
-        slot = self._free.pop() if self._free else len(self._by_slot)
-        if slot == len(self._by_slot):
-            self._by_slot.append(None)
-        if slot >= len(self._samples):
-            self._samples, self._key_rank, self._ages = (
-                np.concatenate([array, np.zeros_like(array)])
-                for array in (self._samples, self._key_rank, self._ages)
-            )
-        entry = entry or _Entry(situation, slot)
-        entry.slot = slot
-        self._entries[situation.key] = entry
-        self._by_slot[slot] = entry
-        self._samples[slot] = sum(stats.visits for stats in entry.actions.values())
-        self._key_rank[slot] = int(situation.key[:16], 16)
-        self._ages[slot] = self._age
+    def insert(self, situation: Situation) -> Entry:
+        """A new, empty experience."""
+        features = self._features_of([situation], stored=False)[0]
+        slot = self._take_slot(situation.key, self._age)
         self._age += 1
-        features = self._features(situation)
         self.index.add(slot, situation, features)
         if self._redundancy is not None:
             self._redundancy.add(slot, situation, features)
+        entry = self._loaded[slot] = Entry(situation)
         return entry
 
-    def _remove(self, entry: _Entry) -> None:
-        del self._entries[entry.situation.key]
-        self._by_slot[entry.slot] = None
-        self.index.remove(entry.slot)
-        self._free.append(entry.slot)
+    def touch(self, entry: Entry) -> None:
+        """Notes that an experience was changed."""
+        entry.snapshot = None
+        self._samples.view[self._slot_of[entry.situation.key]] = entry.samples
+        self.changed[entry.situation.key] = entry.situation
+
+    def _evict(self) -> None:
+        """Brings the table back to its capacity."""
+        limit = self.config.max_experiences
+        if limit is None or self.config.values.compat == "reference":
+            return
+        while len(self) > limit:
+            if self._redundancy is None:
+                self._redundancy = Redundancy(self.config.similarity)
+                for key, slot in self._slot_of.items():
+                    if (entry := self.entry(key)) is not None:
+                        self._redundancy.add(slot, entry.situation, None)
+            slot = self._redundancy.choose(self._samples.view, self._key_rank.view, self._best_value)
+            evicted = self.entry(self._key_of[slot])
+            assert evicted is not None
+            self._remove(evicted.situation)
+
+    def _best_value(self, slot: int) -> float:
+        entry = self.entry(self._key_of[slot])
+        assert entry is not None
+        return entry.best_value()
+
+    def _features_of(self, situations: Sequence[Situation], *, stored: bool) -> Sequence[Mapping[str, bytes]]:
+        if self._features is None or not situations:
+            return [{}] * len(situations)
+        return self._features(self.index, situations, stored=stored)
+
+    # -- slots ---------------------------------------------------------------------------------------
+
+    def _take_slot(self, key: str, age: int) -> int:
+        slot = self._free.pop() if self._free else len(self._key_of)
+        if slot == len(self._key_of):
+            self._key_of.append("")
+        for array in (self._samples, self._key_rank, self._ages):
+            array.reach(slot + 1)
+        self._slot_of[key] = slot
+        self._key_of[slot] = key
+        self._samples.view[slot] = 0
+        self._key_rank.view[slot] = int(key[:16], 16)
+        self._ages.view[slot] = age
+        return slot
+
+    def _remove(self, situation: Situation) -> None:
+        slot = self._slot_of.pop(situation.key)
+        self._key_of[slot] = ""
+        self._loaded.pop(slot, None)
+        self.index.remove(slot)
+        self._free.append(slot)
         if self._redundancy is not None:
-            self._redundancy.remove(entry.slot)
+            self._redundancy.remove(slot)
+        self.changed[situation.key] = situation
 
     # -- persistence ---------------------------------------------------------------------------------
 
-    def state(self, key: str) -> list[Any] | None:
-        """The full state of one experience as JSON-able lists, for ``restore``; None if it is gone."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        return [
-            int(self._ages[entry.slot]),
-            list(entry.history),
-            _pack(entry.last_reward),
-            _pack(entry.total_reward),
-            entry.visits,
-            [
-                [name, s.action, s.reason, s.visits, *map(_pack, (s.reward, s.verified, *s.tables))]
-                for name, s in entry.actions.items()
-            ],
-        ]
+    def changes(self) -> Iterator[Derived]:
+        """What changed since ``saved``, in order of the keys, as a store keeps it."""
+        for key in sorted(self.changed):
+            slot = self._slot_of.get(key)
+            if slot is None:
+                yield self.changed[key], None
+            else:
+                yield self.changed[key], pack(self._loaded[slot], int(self._ages.view[slot]))
 
-    def restore(self, items: Iterable[tuple[Situation, list[Any]]]) -> None:
-        """Fills an empty table with states in place of replaying the log."""
-        for situation, state in sorted(items, key=lambda item: item[1][0]):
-            age, history, last_reward, total_reward, visits, actions = state
-            entry = _Entry(situation, -1, history=tuple(history), visits=visits)
-            entry.last_reward, entry.total_reward = _unpack(last_reward), _unpack(total_reward)
-            for name, action, reason, count, reward, verified, *tables in actions:
-                entry.actions[name] = _Stats(
-                    action,
-                    [_unpack(table) for table in tables],
-                    _unpack(reward),
-                    _unpack(verified),
-                    count,
-                    reason,
-                )
-            self._age = age
-            self._insert(situation, entry)
+    def saved(self) -> None:
+        """What changed is where it can be loaded from: it need not be held any more."""
+        self.changed.clear()
+        self.trim()
 
+    def trim(self) -> None:
+        """Lets go of experiences that were loaded long ago, where too many are held."""
+        if len(self._loaded) > MOST_LOADED + len(self.changed):
+            old = [slot for slot in self._loaded if self._key_of[slot] not in self.changed]
+            for slot in old[: len(old) - MOST_LOADED // 2]:
+                del self._loaded[slot]
 
-def _pack(estimate: Estimate) -> list[float]:
-    return [estimate.visits, estimate.value, estimate.m2]
+    def restore(self, items: Iterable[Derived]) -> None:
+        """Puts experiences as they are kept in place of those that the table has of their keys.
 
+        ValueError, TypeError or LookupError if one is damaged.
+        """
+        for batch in chunks(items, _BATCH):
+            slots, situations = [], []
+            for situation, state in batch:
+                present = situation.key in self._slot_of
+                if state is None:
+                    if present:
+                        self._remove(situation)
+                    continue
+                entry, age = unpack(situation, state)
+                slot = self._slot_of[situation.key] if present else self._take_slot(situation.key, age)
+                self._samples.view[slot] = entry.samples
+                self._age = max(self._age, age + 1)
+                if len(self._loaded) < MOST_LOADED:
+                    self._loaded[slot] = entry
+                if not present:
+                    slots.append(slot)
+                    situations.append(situation)
+            self.index.add_many(slots, situations, self._features_of(situations, stored=True))
+        self.changed.clear()
 
-def _unpack(data: list[float]) -> Estimate:
-    return Estimate(int(data[0]), float(data[1]), float(data[2]))
+    def image(self) -> dict[str, NDArray[Any]]:
+        """All that searching needs, as arrays."""
+        keys = "".join(key or "0" * 32 for key in self._key_of)
+        arrays = {
+            "keys": np.frombuffer(bytes.fromhex(keys), np.uint8),
+            "free": np.array(self._free, np.int64),
+            "samples": self._samples.view,
+            "ages": self._ages.view,
+        }
+        return {**arrays, **{f"index/{name}": array for name, array in self.index.dump().items()}}
 
-
-def _snapshot(entry: _Entry) -> Experience:
-    return Experience(
-        situation=entry.situation,
-        actions=tuple(_action_value(stats) for stats in entry.actions.values()),
-        history=entry.history,
-        last_reward=entry.last_reward.value,
-        total_reward=entry.total_reward.value,
-        visits=entry.visits,
-    )
-
-
-def _action_value(stats: _Stats) -> ActionValue:
-    merged = stats.merged()
-    return ActionValue(
-        action=stats.action,
-        visits=merged.visits,
-        q_value=merged.value,
-        m2=merged.m2,
-        reward_mean=stats.reward.value,
-        verified_visits=stats.verified.visits,
-        verified_q_value=stats.verified.value,
-        reason=stats.reason,
-    )
+    def load_image(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Fills an empty table with what ``image`` gave. ValueError or LookupError if it is damaged."""
+        keys = arrays["keys"].tobytes().hex()
+        self._key_of = [keys[start : start + 32] for start in range(0, len(keys), 32)]
+        self._free = arrays["free"].tolist()
+        for slot in self._free:
+            self._key_of[slot] = ""
+        self._slot_of = {key: slot for slot, key in enumerate(self._key_of) if key}
+        if not len(self._key_of) == len(arrays["samples"]) == len(arrays["ages"]):
+            raise ValueError("an image whose arrays are not of one length")
+        self._samples.replace(arrays["samples"])
+        self._ages.replace(arrays["ages"])
+        self._key_rank.replace(arrays["keys"].view(">u8")[::2].astype(np.uint64))
+        self._age = int(self._ages.view.max(initial=-1)) + 1
+        prefix = "index/"
+        self.index.load(
+            {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+        )
+        if len(self.index) != len(self):
+            raise ValueError("an image whose index has another number of experiences")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from rlem.core.errors import DataError, MemoryReadOnlyError
 from rlem.core.types import Episode
 from rlem.memory.codec import canonical, episode_from_json, episode_to_json
 from rlem.memory.config import MemoryConfig
+from rlem.memory.copies import note_copy, place_of
 from rlem.memory.memory import ExperienceMemory, Progress
 
 FORMAT = "rlem-episodes"
@@ -25,18 +26,30 @@ vouches for their rewards. keep: as the file says."""
 
 
 def export_episodes(memory: ExperienceMemory, path: Path, progress: Progress | None = None) -> int:
-    """Writes the whole log to ``path`` (whole or not at all); returns the number of episodes."""
-    part = path.with_name(path.name + ".part")
+    """Writes the whole log to ``path`` (whole or not at all); returns the number of episodes.
+
+    The memory's history notes where it went, if it is open for writing.
+    """
+    note_copy(memory.store, "export", path)
     total, count = memory.episode_count(), 0
+    header = {"format": FORMAT, "version": VERSION, "settings": memory.config.to_json()}
+    with whole(path) as stream:
+        stream.write(canonical(header) + "\n")
+        for episode in memory.episodes():
+            stream.write(canonical(episode_to_json(episode)) + "\n")
+            count += 1
+            if progress:
+                progress(count, total)
+    return count
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[TextIO]:
+    """A stream to a new file that is put in place, durably, when the block ends well; else nothing is."""
+    part = path.with_name(path.name + ".part")
     try:
         with part.open("w", encoding="ascii") as stream:
-            header = {"format": FORMAT, "version": VERSION, "settings": memory.config.to_json()}
-            stream.write(canonical(header) + "\n")
-            for episode in memory.episodes():
-                stream.write(canonical(episode_to_json(episode)) + "\n")
-                count += 1
-                if progress:
-                    progress(count, total)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
@@ -46,6 +59,19 @@ def export_episodes(memory: ExperienceMemory, path: Path, progress: Progress | N
         if isinstance(error, OSError):
             raise MemoryReadOnlyError(f"{path} could not be written: {error.strerror or error}") from error
         raise
+
+
+def forget_in_export(path: Path, gone: Callable[[Episode], bool]) -> int:
+    """Takes episodes out of an export, which is written anew, whole or not at all; returns how many went."""
+    count = sum(map(gone, read_episodes(path)))
+    if count:
+        with path.open(encoding="utf-8") as stream:
+            header = stream.readline()
+        with whole(path) as stream:
+            stream.write(header)
+            for episode in read_episodes(path):
+                if not gone(episode):
+                    stream.write(canonical(episode_to_json(episode)) + "\n")
     return count
 
 
@@ -65,7 +91,8 @@ def import_episodes(
         present = memory.find_episode(episode.id) if trust == "unverified" else None
         return replace(episode, trust=present.trust) if present else episode
 
-    return memory.insert(map(known, read_episodes(path, trust=trust)), progress)
+    origin = {"from": place_of(path)}
+    return memory.insert(map(known, read_episodes(path, trust=trust)), progress, origin=origin)
 
 
 def read_settings(path: Path) -> MemoryConfig:

@@ -20,8 +20,8 @@ from rlem.memory.config import MemoryConfig
 from rlem.memory.legacy import load_pool
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
-from rlem.memory.store import InMemoryStore
 from rlem.memory.transfer import import_episodes
+from rlem.memory.volatile import InMemoryStore
 from rlem.runner.folder import RunFolder
 from rlem.runner.records import RunConfig
 from rlem.runner.training import Observer, Run

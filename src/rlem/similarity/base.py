@@ -15,9 +15,9 @@ Three small pieces:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,25 @@ class Bank(Protocol):
 
         The value of a free row is arbitrary; ``rows`` is at least the highest filled row plus one.
         """
+        ...
+
+    def scores_of(self, features: bytes, rows: NDArray[np.int64]) -> Scores:
+        """Similarity to these rows only: bit for bit ``scores(features)[rows]``."""
+        ...
+
+    def best(self, features: bytes, wanted: int) -> NDArray[np.int64] | None:
+        """Rows that very likely hold the ``wanted`` best, and others, in any order, without scoring all.
+
+        None: scoring all rows is the way (they are few, or there is no quicker one).
+        """
+        ...
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The whole state as named arrays; they may share memory with the bank."""
+        ...
+
+    def load(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        """Fills an empty bank with what ``dump`` gave. The arrays may be read-only and are never written."""
         ...
 
 

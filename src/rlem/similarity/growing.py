@@ -31,6 +31,11 @@ class Growing:
             self._data = longer
         self.size = max(self.size, size)
 
+    def append(self, value: Any) -> None:
+        """Appends one value."""
+        self.reach(self.size + 1)
+        self._data[self.size - 1] = value
+
     def extend(self, values: NDArray[Any]) -> None:
         """Appends values."""
         start = self.size

@@ -1,19 +1,20 @@
-"""Inverted lists in numpy: exact cosines of a query with all texts of a bank, under changing IDF.
+"""Bags of hashed features in numpy: exact cosines of a query with the texts of a bank, under changing IDF.
 
-Postings lie in three places. Entries of new texts form the *tail*, unsorted. When the tail is long it is
-merged into the *main* lists, sorted by feature; features that more than a quarter of all texts have are
-kept there as *dense* columns, because adding a column is faster than following a list.
+New texts form the *tail*. When it is long, it becomes a run of sorted postings (postings.py), and with it the
+youngest runs that are not much longer; so there are few runs, and a text is sorted anew only a few times.
 
 With A = ln(1 + N) + 1 and B_t = ln(1 + df_t) the IDF is A - B_t, and the squared length of a text is
 
     sum_t w_t^2 (A - B_t)^2 = A^2 S0 - 2 A S1 + S2,   S0 = sum w_t^2, S1 = sum w_t^2 B_t, S2 = sum w_t^2 B_t^2
 
 so a changed N costs nothing and a changed df only the postings of that feature. A - B_t is at least 1:
-nothing cancels, and what rounding adds up between two merges stays far below the ninth decimal.
+nothing cancels, and what rounding adds up over a million changes stays far below the ninth decimal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,269 +22,353 @@ from numpy.typing import NDArray
 
 from rlem.similarity.base import Scores
 from rlem.similarity.growing import Growing
+from rlem.similarity.postings import Codes, Ints, Postings, count, ragged
 
-Ints = NDArray[np.int64]
+TAIL_ENTRIES = 16_384
+"""The tail becomes a run of postings when it has more entries than this."""
 
-TAIL_ENTRIES = 32_768
-"""The tail is merged when it has more entries than this and than a 32nd of the main lists."""
+_RUN_RATIO = 4
+"""A run that is not so many times longer than what comes after it is merged with it."""
 
-_DENSE_SHARE = 4
-"""A feature of more than one text in so many becomes a column."""
+SEARCH_FROM = 20_000
+"""Fewer texts than this are all scored."""
+
+_LISTED_AT_MOST = 200_000
+"""Postings that a search for the best rows follows, those of the weightiest features first."""
+
+_SAMPLE = 32_768
+"""Values that tell how high the best rows lie."""
+
+_ARRAYS = ("doc_of_row", "row_of_doc", "alive", "s0", "s1", "s2", "hash", "df", "b")
+"""What ``dump`` keeps beside the runs."""
 
 
-def pack(hashes: NDArray[np.uint32], codes: NDArray[np.uint8]) -> bytes:
+def pack(hashes: NDArray[np.uint32], codes: Codes) -> bytes:
     """Features as bytes: the hashes (ascending, little-endian), then a byte of weight for each."""
     return hashes.astype("<u4").tobytes() + codes.tobytes()
 
 
-def unpack(features: bytes) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+def unpack(features: bytes) -> tuple[NDArray[np.uint32], Codes]:
     """The hashes and weights that :func:`pack` packed."""
-    count = len(features) // 5
-    return np.frombuffer(features, "<u4", count), np.frombuffer(features, np.uint8, count, 4 * count)
+    size = len(features) // 5
+    return np.frombuffer(features, "<u4", size), np.frombuffer(features, np.uint8, size, 4 * size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """The known features by ascending number, the factor of each, and the length of the whole."""
+
+    numbers: Ints
+    factors: Scores
+    length: float
 
 
 class InvertedBank:
     """Bags of hashed features by row, scored by cosine. ``static``: without IDF.
 
     A text in a row is a *doc* inside, numbered in order of arrival, so that a row used again is not
-    confused with the entries of its former text; these go at the next merge.
+    confused with the entries of its former text; these go when their run is merged.
     """
 
     def __init__(self, *, static: bool = False, tail_entries: int = TAIL_ENTRIES) -> None:
         self._static = static
         self._tail_entries = tail_entries
         self._doc_of_row = Growing(np.int64, fill=-1)
-        self._features_of_row: dict[int, Ints] = {}
-        self._dead = 0
-        # by feature number
-        self._number: dict[int, int] = {}
-        self._hash = Growing(np.uint32)
-        self._free: list[int] = []
-        self._df = Growing(np.int64)
-        self._b = Growing(np.float64)  # the B_t that S1 and S2 contain
-        self._changed: list[Ints] = []
-        # by doc
+        self._row_of_doc = Growing(np.int64)
         self._alive = Growing(np.bool_)
-        self._s0 = Growing(np.float64)
-        self._s1 = Growing(np.float64)
-        self._s2 = Growing(np.float64)
-        self._lengths: Scores | None = None
-        # postings
+        self._s0, self._s1, self._s2 = (Growing(np.float64) for _ in range(3))
+        self._hash, self._df = Growing(np.uint32), Growing(np.int64)
+        self._b = Growing(np.float64)  # the B_t that S1 and S2 contain
+        self._moved = Growing(np.bool_)  # its df may have moved since S1 and S2 were summed
+        self._factor = Growing(np.float64)  # of the present query; all 0 between two
+        self._number: dict[int, int] = {}
+        self._runs: list[Postings] = []
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """What follows from the rest when all docs are in runs."""
+        self._in_order = bool(np.array_equal(self._doc_of_row.view, self._row_of_doc.view))
+        self._dead = int(np.count_nonzero(~self._alive.view))
+        self._inverse: Scores | None = None
+        self._rough: Scores | None = None
         self._empty_tail()
-        self._set_main(*_no_entries(), docs=0)
+
+    def _empty_tail(self) -> None:
+        """New arrays, not cleared ones: after a bulk load the old ones are long."""
+        self._tail_docs, self._tail_numbers = Growing(np.int32), Growing(np.int32)
+        self._tail_codes = Growing(np.uint8)
 
     def __len__(self) -> int:
         """Filled rows."""
-        return len(self._features_of_row)
+        return self._alive.size - self._dead
 
     @property
     def postings(self) -> int:
         """Entries that are kept, those of removed texts that no merge has swept out yet included."""
-        return self._tail_docs.size + len(self._main_docs) + int(np.count_nonzero(self._dense))
+        return self._tail_docs.size + sum(len(run.numbers) + run.patterns.size for run in self._runs)
 
     def add(self, row: int, features: bytes) -> None:
         """Fills a row."""
         hashes, codes = unpack(features)
-        numbers = np.array([self._number_of(value) for value in hashes.tolist()], np.int64)
+        numbers = self._numbers_of(hashes.tolist())
+        order = np.argsort(numbers)
+        numbers, codes = numbers[order], codes[order]
         doc = self._alive.size
+        self._in_order = self._in_order and row == doc
         self._doc_of_row.reach(row + 1)
         self._doc_of_row.view[row] = doc
-        self._features_of_row[row] = numbers.astype(np.int32)
-        self._df.view[numbers] += 1
-        self._changed.append(numbers)
         squares = codes.astype(np.float64) ** 2
         b = self._b.view[numbers]
-        self._alive.extend(np.array([True]))
-        for sums, value in ((self._s0, squares), (self._s1, squares * b), (self._s2, squares * b * b)):
-            sums.extend(np.array([value.sum()]))
+        self._row_of_doc.append(row)
+        self._alive.append(True)
+        self._s0.append(squares.sum())
+        self._s1.append((squares * b).sum())
+        self._s2.append((squares * b * b).sum())
         self._tail_docs.extend(np.full(len(numbers), doc, np.int32))
-        self._tail_features.extend(numbers)
+        self._tail_numbers.extend(numbers)
         self._tail_codes.extend(codes)
-        self._lengths = None
+        self._change(numbers, 1)
 
     def remove(self, row: int) -> None:
         """Frees a row."""
-        numbers = self._features_of_row.pop(row)
-        self._alive.view[self._doc_of_row.view[row]] = False
-        self._doc_of_row.view[row] = -1
+        doc = int(self._doc_of_row.view[row])
+        self._alive.view[doc] = False
         self._dead += 1
-        self._df.view[numbers] -= 1
-        self._changed.append(numbers)
-        self._lengths = None
+        self._change(self._features_of(doc), -1)
 
     def scores(self, features: bytes) -> Scores:
         """Cosines with every row."""
-        if not self._features_of_row:
+        if not len(self):
             return np.zeros(self._doc_of_row.size)
-        lengths = self._settle()
+        query = self._query(features)
+        if self._inverse is None:
+            self._inverse = self._inverse_lengths(slice(None))
+        if not query.length:
+            cosines: Scores = (self._s0.view == 0.0).astype(np.float64)
+        else:
+            cosines = self._cosines(query, self._sums(query.numbers, query.factors), self._inverse)
+        return cosines if self._in_order else cosines[self._doc_of_row.view]
+
+    def scores_of(self, features: bytes, rows: Ints) -> Scores:
+        """Cosines with these rows only."""
+        query = self._query(features)
+        docs = self._doc_of_row.view[rows]
+        if not query.length:
+            empty: Scores = (self._s0.view[docs] == 0.0).astype(np.float64)
+            return empty
+        return self._cosines(query, self._sums_of(docs, query), self._inverse_lengths(docs))
+
+    def best(self, features: bytes, wanted: int) -> Ints | None:
+        """Rows that are best by their weightiest listed features, and all rows in the tail."""
+        if len(self) < SEARCH_FROM:
+            return None
+        query = self._query(features)
+        order = np.argsort(-query.factors)
+        total = self._rough_sums(query.numbers[order], query.factors[order])
+        if self._rough is None:
+            self._rough = self._inverse_lengths(slice(0, len(total)))
+        total *= self._rough
+        docs = np.flatnonzero(total > _bar(total, wanted))
+        docs = np.concatenate([docs, np.arange(len(total), self._alive.size)])
+        rows: Ints = self._row_of_doc.view[docs[self._alive.view[docs]]]
+        return rows
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Everything, the tail as a run of its own."""
+        self._settle(flush=True)
+        parts = {name: getattr(self, f"_{name}").view for name in _ARRAYS}
+        for place, run in enumerate(self._runs):
+            parts |= {f"run{place}.{name}": array for name, array in run.dump().items()}
+        return parts
+
+    def load(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        """Takes over what ``dump`` gave; the runs without copying."""
+        for name in _ARRAYS:
+            getattr(self, f"_{name}").replace(parts[name])
+        for array in (self._moved, self._factor):
+            array.reach(self._hash.size)
+        self._number = dict(zip(self._hash.view.tolist(), range(self._hash.size), strict=True))
+        while f"run{len(self._runs)}.starts" in parts:
+            self._runs.append(Postings.load(parts, f"run{len(self._runs)}."))
+        self._start_over()
+
+    # -- a query -------------------------------------------------------------------------------------
+
+    def _query(self, features: bytes) -> _Query:
+        """The query's features under the present IDF."""
+        self._settle()
         hashes, codes = unpack(features)
         find = self._number.get
         numbers = np.array([find(value, -1) for value in hashes.tolist()], np.int64)
         known = numbers >= 0
-        weights = codes.astype(np.float64)
-        idf = np.ones(len(weights))
+        weights, idf = codes.astype(np.float64), np.ones(len(codes))
         if not self._static:
             idf *= self._a
             idf[known] -= self._b.view[numbers[known]]
-        length = np.sqrt(((weights * idf) ** 2).sum())
-        if length == 0.0:
-            cosines = (lengths == 0.0).astype(np.float64)
-        else:
-            products = self._sum_postings(numbers[known], (weights * idf * idf)[known])
-            # A text without features has length 0 and product 0.
-            cosines = products / np.maximum(lengths * length, 1e-300)
-            np.minimum(cosines, 1.0, out=cosines)
-        taken: Scores = cosines[self._doc_of_row.view]
-        return taken
+        length = float(np.sqrt(((weights * idf) ** 2).sum()))
+        numbers, factors = numbers[known], (weights * idf * idf)[known]
+        order = np.argsort(numbers)
+        return _Query(numbers[order], factors[order], length)
 
     @property
     def _a(self) -> float:
         return float(np.log1p(len(self))) + 1.0
 
-    def _number_of(self, value: int) -> int:
-        """The feature number of a hash; a new one if need be."""
-        known = self._number.get(value)
-        if known is not None:
-            return known
-        number = self._free.pop() if self._free else self._hash.size
-        self._number[value] = number
-        for array in (self._hash, self._df, self._b):
-            array.reach(number + 1)
-        self._hash.view[number] = value
-        return number
-
-    def _settle(self) -> Scores:
-        """Lengths of all docs under the present IDF; merges the tail first if it has grown long."""
-        if self._lengths is not None:
-            return self._lengths
-        long_tail = self._tail_docs.size > max(self._tail_entries, len(self._main_docs) // 32)
-        if long_tail or self._dead > len(self) + 1024:
-            self._merge()
-        else:
-            self._apply_changes()
-        squares = self._s0.view.copy()
+    def _inverse_lengths(self, docs: Ints | slice) -> Scores:
+        """One over the lengths of docs under the present IDF; a large number for a text without features."""
+        squares = self._s0.view[docs]
         if not self._static:
             a = self._a
-            squares = a * a * squares - 2.0 * a * self._s1.view + self._s2.view
+            squares = a * a * squares - 2.0 * a * self._s1.view[docs] + self._s2.view[docs]
         # A dead doc's sums may be stale, even below zero.
-        self._lengths = np.sqrt(np.maximum(squares, 0.0))
-        return self._lengths
+        inverse: Scores = 1.0 / np.sqrt(np.maximum(squares, 1e-300))
+        return inverse
 
-    def _apply_changes(self) -> None:
-        """Brings S1 and S2 to the present B of the features whose df changed."""
-        if self._static or not self._changed:
-            self._changed.clear()
+    @staticmethod
+    def _cosines(query: _Query, products: Scores, inverse_lengths: Scores) -> Scores:
+        """A text without features has product 0."""
+        products *= inverse_lengths
+        products *= 1.0 / query.length
+        return np.minimum(products, 1.0, out=products)
+
+    def _sums(self, numbers: Ints, factors: Scores, *, squared: bool = False) -> Scores:
+        """For each doc the sum of its codes (or squared codes) of these features, times the factors."""
+        parts = [run.sums(numbers, factors, squared=squared) for run in self._runs]
+        done = sum(map(len, parts))
+        if done < self._alive.size:
+            self._factor.view[numbers] = factors
+            weights = self._tail_codes.view * self._factor.view[self._tail_numbers.view]
+            self._factor.view[numbers] = 0.0
+            if squared:
+                weights *= self._tail_codes.view
+            parts.append(count(self._tail_docs.view - done, weights, self._alive.size - done))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _sums_of(self, docs: Ints, query: _Query) -> Scores:
+        """``_sums(numbers, factors)[docs]``, bit for bit."""
+        total = np.zeros(len(docs))
+        self._factor.view[query.numbers] = query.factors
+        start = 0
+        for run in self._runs:
+            inside = (docs >= start) & (docs < start + len(run))
+            total[inside] = run.sums_of(docs[inside] - start, query.numbers, query.factors, self._factor.view)
+            start += len(run)
+        inside = docs >= start
+        places, counts = ragged(*self._tail_spans(docs[inside]))
+        weights = self._tail_codes.view[places] * self._factor.view[self._tail_numbers.view[places]]
+        total[inside] = count(np.repeat(np.arange(len(counts)), counts), weights, len(counts))
+        self._factor.view[query.numbers] = 0.0
+        return total
+
+    def _tail_spans(self, docs: Any) -> tuple[Any, Any]:
+        """Where the entries of docs begin and end in the tail."""
+        tail = self._tail_docs.view
+        return np.searchsorted(tail, docs), np.searchsorted(tail, docs, side="right")
+
+    def _rough_sums(self, numbers: Ints, factors: Scores) -> Scores:
+        """For each doc in a run the sum over features in the order given, as many as may be followed."""
+        parts = []
+        share = _LISTED_AT_MOST / max(sum(map(len, self._runs)), 1)
+        for run in self._runs:
+            inside = numbers < len(run.column)
+            parts.append(run.rough_sums(numbers[inside], factors[inside], int(share * len(run))))
+        return np.concatenate([np.zeros(0), *parts])
+
+    # -- changes -------------------------------------------------------------------------------------
+
+    def _numbers_of(self, hashes: list[int]) -> Ints:
+        """The feature numbers of hashes, new ones if need be."""
+        known = self._number
+        numbers = np.array([known.setdefault(value, len(known)) for value in hashes], np.int64)
+        if len(known) > self._hash.size:
+            for array in (self._hash, self._df, self._b, self._moved, self._factor):
+                array.reach(len(known))
+            self._hash.view[numbers] = hashes
+        return numbers
+
+    def _features_of(self, doc: int) -> Ints:
+        for run in self._runs:
+            if doc < len(run):
+                return run.features_of(doc)
+            doc -= len(run)
+        start, end = self._tail_spans(doc + sum(map(len, self._runs)))
+        return self._tail_numbers.view[start:end].astype(np.int64)
+
+    def _change(self, numbers: Ints, difference: int) -> None:
+        self._df.view[numbers] += difference
+        self._moved.view[numbers] = True
+        self._inverse = None
+
+    def _settle(self, *, flush: bool = False) -> None:
+        """Sorts a long tail into runs and brings S1 and S2 to the present df."""
+        if self._dead > len(self) + 1024:
+            self._rebuild()
+        elif self._tail_docs.size > (0 if flush else self._tail_entries):
+            self._flush()
+        numbers = np.flatnonzero(self._moved.view)
+        self._moved.view[numbers] = False
+        if self._static or not len(numbers):
             return
-        numbers = np.unique(np.concatenate(self._changed))
-        self._changed.clear()
         new, old = np.log1p(self._df.view[numbers]), self._b.view[numbers]
         moved = new != old
         numbers, new, old = numbers[moved], new[moved], old[moved]
-        self._s1.view[:] += self._sum_postings(numbers, new - old, squared=True)
-        self._s2.view[:] += self._sum_postings(numbers, new * new - old * old, squared=True)
+        self._s1.view[:] += self._sums(numbers, new - old, squared=True)
+        self._s2.view[:] += self._sums(numbers, new * new - old * old, squared=True)
         self._b.view[numbers] = new
 
-    def _sum_postings(self, numbers: Ints, factors: Scores, *, squared: bool = False) -> Scores:
-        """For each doc the sum of its weights (or squared weights) of these features, times the factors."""
-        by_number = np.zeros(self._df.size)
-        by_number[numbers] = factors
-        tail_factors = by_number[self._tail_features.view]
-        total = _weighted_count(
-            self._tail_docs.view, self._tail_codes.view, tail_factors, squared, self._alive.size
-        )
-        inside = numbers < len(self._main_starts) - 1
-        numbers, factors = numbers[inside], factors[inside]
-        starts, ends = self._main_starts[numbers], self._main_starts[numbers + 1]
-        spans = [slice(*span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
-        if spans:
-            docs = np.concatenate([self._main_docs[span] for span in spans])
-            codes = np.concatenate([self._main_codes[span] for span in spans])
-            total += _weighted_count(docs, codes, np.repeat(factors, ends - starts), squared, len(total))
-        dense = self._dense_of[numbers]
-        size = self._dense.shape[1]
-        product = np.empty(size)
-        for column, factor in zip(dense[dense >= 0].tolist(), factors[dense >= 0].tolist(), strict=True):
-            codes = self._dense[column]
-            np.multiply(codes, factor, out=product)
-            if squared:
-                np.multiply(product, codes, out=product)
-            total[:size] += product
-        return total
+    def _flush(self) -> None:
+        """Makes a run of the tail and of the youngest runs that are not much longer."""
+        first, start = len(self._runs), sum(map(len, self._runs))
+        while first and len(self._runs[first - 1]) < _RUN_RATIO * (self._alive.size - start):
+            first -= 1
+            start -= len(self._runs[first])
+        docs, numbers, codes = self._take_entries(first, start)
+        shape = (self._alive.size - start, self._df.size)
+        self._runs.append(Postings.build(docs - start, numbers, codes, shape))
 
-    def _merge(self) -> None:
-        """Sorts everything alive into the main lists, renumbers the docs and computes S1 and S2 anew."""
-        columns, column_docs = np.nonzero(self._dense)
-        counts = np.diff(self._main_starts)
-        dense_numbers = np.flatnonzero(self._dense_of >= 0)
-        dense_numbers = dense_numbers[np.argsort(self._dense_of[dense_numbers])]
-        parts = (
-            (dense_numbers[columns], column_docs, self._dense[columns, column_docs]),
-            (np.repeat(np.arange(len(counts)), counts), self._main_docs, self._main_codes),
-            (self._tail_features.view, self._tail_docs.view, self._tail_codes.view),
-        )
-        numbers: Ints = np.concatenate([part[0] for part in parts])
-        docs: Ints = np.concatenate([part[1] for part in parts])
-        codes: NDArray[np.uint8] = np.concatenate([part[2] for part in parts])
+    def _rebuild(self) -> None:
+        """Drops removed texts and unused features for good. A doc gets the number of its row."""
+        docs, numbers, codes = self._take_entries(0, 0)
+        rows, used = self._row_of_doc.view, self._df.view > 0
+        filled, s0 = np.zeros(self._doc_of_row.size, bool), np.zeros(self._doc_of_row.size)
         alive = self._alive.view
-        new_number = np.cumsum(alive) - 1
-        keep = alive[docs]
-        numbers, docs, codes = numbers[keep], new_number[docs[keep]], codes[keep]
-        rows = self._doc_of_row.view
-        rows[rows >= 0] = new_number[rows[rows >= 0]]
-        self._s0.replace(self._s0.view[alive])
-        self._alive.replace(alive[alive])
-        self._dead = 0
+        filled[rows[alive]] = True
+        s0[rows[alive]] = self._s0.view[alive]
+        docs, numbers = rows[docs], (np.cumsum(used) - 1)[numbers]
+        for array in (self._doc_of_row, self._row_of_doc):
+            array.replace(np.arange(len(filled)))
+        self._alive.replace(filled)
+        for array, values in ((self._s0, s0), (self._s1, 0.0 * s0), (self._s2, 0.0 * s0)):
+            array.replace(values)
+        self._hash.replace(self._hash.view[used])
+        self._df.replace(self._df.view[used])
+        for array in (self._b, self._factor):
+            array.replace(np.zeros(self._df.size))
+        self._moved.replace(np.ones(self._df.size, bool))
+        self._number = dict(zip(self._hash.view.tolist(), range(self._df.size), strict=True))
+        self._runs = [Postings.build(docs, numbers, codes, (len(filled), self._df.size))]
+        self._start_over()
+
+    def _take_entries(self, first: int, start: int) -> tuple[NDArray[Any], NDArray[Any], Codes]:
+        """Takes the entries of living docs out of the tail and of the runs from ``first`` on."""
+        parts = []
+        for run in self._runs[first:]:
+            docs, numbers, codes = run.entries()
+            parts.append((docs + start, numbers, codes))
+            start += len(run)
+        parts.append((self._tail_docs.view, self._tail_numbers.view, self._tail_codes.view))
+        docs, numbers, codes = (np.concatenate(part) for part in zip(*parts, strict=True))
+        alive = self._alive.view[docs]
+        del self._runs[first:]
         self._empty_tail()
-        self._drop_unused_features()
-        self._set_main(numbers, docs, codes, docs=self._alive.size)
-
-    def _empty_tail(self) -> None:
-        """New arrays, not cleared ones: after a bulk load the old ones are as long as the main lists."""
-        self._tail_docs, self._tail_features = Growing(np.int32), Growing(np.int32)
-        self._tail_codes = Growing(np.uint8)
-
-    def _drop_unused_features(self) -> None:
-        """Gives the numbers of features that no text has any more to those to come."""
-        unused = np.zeros(self._df.size, bool)
-        unused[self._free] = True
-        for number in np.flatnonzero((self._df.view == 0) & ~unused).tolist():
-            del self._number[int(self._hash.view[number])]
-            self._free.append(number)
-
-    def _set_main(self, numbers: Ints, docs_of: Ints, codes: NDArray[np.uint8], *, docs: int) -> None:
-        """Makes main lists, dense columns and sums of these entries, each in one of the two."""
-        size = self._df.size
-        self._changed.clear()
-        b = np.log1p(self._df.view)
-        self._b.replace(b)
-        squares = codes.astype(np.float64) ** 2
-        for power, sums in ((1, self._s1), (2, self._s2)):
-            weights = squares * (b**power)[numbers]
-            sums.replace(np.bincount(docs_of, weights=weights, minlength=docs).astype(np.float64))
-        common = np.flatnonzero(self._df.view * _DENSE_SHARE > max(docs, 1))
-        self._dense_of: Ints = np.full(size, -1)
-        self._dense_of[common] = np.arange(len(common))
-        self._dense: NDArray[np.uint8] = np.zeros((len(common), docs), np.uint8)
-        column = self._dense_of[numbers]
-        is_dense = column >= 0
-        self._dense[column[is_dense], docs_of[is_dense]] = codes[is_dense]
-        numbers, docs_of, codes = numbers[~is_dense], docs_of[~is_dense], codes[~is_dense]
-        order = np.argsort(numbers, kind="stable")
-        self._main_docs: NDArray[np.int32] = docs_of[order].astype(np.int32)
-        self._main_codes: NDArray[np.uint8] = codes[order]
-        self._main_starts: Ints = np.zeros(size + 1, np.int64)
-        np.cumsum(np.bincount(numbers, minlength=size), out=self._main_starts[1:])
+        self._rough = None
+        return docs[alive], numbers[alive], codes[alive]
 
 
-def _weighted_count(
-    docs: NDArray[Any], codes: NDArray[np.uint8], factors: Scores, squared: bool, size: int
-) -> Scores:
-    """The sum of code (or its square) times factor for each doc."""
-    weights = codes * factors
-    if squared:
-        weights *= codes
-    return np.bincount(docs, weights=weights, minlength=size).astype(np.float64, copy=False)
-
-
-def _no_entries() -> tuple[Ints, Ints, NDArray[np.uint8]]:
-    return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8)
+def _bar(values: Scores, wanted: int) -> float:
+    """About the value above which so many lie, told from a sample; at least 0."""
+    step = max(1, len(values) // _SAMPLE)
+    sample = values[::step]
+    sample = np.sort(sample[sample > 0.0])
+    place = wanted // step + 1
+    return float(sample[-place]) if place <= len(sample) else 0.0

@@ -8,8 +8,9 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,6 +35,9 @@ _NORMALIZED_AT_ONCE = 1000
 
 _LONGEST_CUT = 64
 """Letter n-grams are taken from so many characters of a word."""
+
+_WORDS_KEPT = 32_768
+"""Words whose hashes are remembered."""
 
 
 def words_of(text: str) -> list[str]:
@@ -105,23 +109,26 @@ class Lexical:
         return {"name": "lexical", "field": self.field, "bigrams": self.bigrams, "grams": self.grams}
 
     def _encode(self, text: str) -> bytes:
-        counts: Counter[int] = Counter()
-        for feature, count in Counter(self._features(text)).items():
-            counts[zlib.crc32(feature.encode("utf-8", "surrogatepass"))] += count
+        words = words_of(text)
+        counts = Counter(itertools.chain.from_iterable(_hashes(word, self.grams or 0) for word in words))
+        if self.bigrams:
+            counts.update(_crc32(f"{first} {second}") for first, second in itertools.pairwise(words))
         hashes = sorted(counts)
         codes = [_CODES[min(counts[number], _MOST)] for number in hashes]
         return pack(np.array(hashes, np.uint32), np.array(codes, np.uint8))
 
-    def _features(self, text: str) -> Iterator[str]:
-        """Words, pairs (with a blank between), n-grams (after a NUL): three kinds that cannot meet."""
-        words = words_of(text)
-        yield from words
-        if self.bigrams:
-            yield from (f"{first} {second}" for first, second in itertools.pairwise(words))
-        if self.grams:
-            for word in words:
-                framed = f"<{word[:_LONGEST_CUT]}>"
-                # A word that is one n-gram by itself would only be counted twice.
-                if len(framed) > self.grams:
-                    for at in range(len(framed) - self.grams + 1):
-                        yield "\0" + framed[at : at + self.grams]
+
+@lru_cache(maxsize=_WORDS_KEPT)
+def _hashes(word: str, grams: int) -> tuple[int, ...]:
+    """Hashes of a word and of its letter n-grams. N-grams follow a NUL, pairs of words hold a blank: no two
+    of the three kinds are ever the same text."""
+    features = [word]
+    framed = f"<{word[:_LONGEST_CUT]}>"
+    # A word that is one n-gram by itself would only be counted twice.
+    if grams and len(framed) > grams:
+        features += ["\0" + framed[at : at + grams] for at in range(len(framed) - grams + 1)]
+    return tuple(map(_crc32, features))
+
+
+def _crc32(feature: str) -> int:
+    return zlib.crc32(feature.encode("utf-8", "surrogatepass"))

@@ -6,8 +6,9 @@ Their ``text_of`` is the class itself, so a memory of any size scores at most a 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,23 @@ class TableBank:
         """The table's line of the query's class, read at every row's class."""
         scores: Scores = self._table[features[0]][self._rows.view]
         return scores
+
+    def scores_of(self, features: bytes, rows: NDArray[np.int64]) -> Scores:
+        """The same for these rows."""
+        scores: Scores = self._table[features[0]][self._rows.view[rows]]
+        return scores
+
+    def best(self, features: bytes, wanted: int) -> NDArray[np.int64] | None:
+        """None: there are only as many rows as classes."""
+        return None
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """The classes."""
+        return {"classes": self._rows.view}
+
+    def load(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        """Takes the classes over."""
+        self._rows.replace(parts["classes"])
 
 
 def _encode(classes: tuple[str, ...], texts: Sequence[str]) -> list[bytes]:

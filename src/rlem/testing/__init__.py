@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from rlem.testing.memory_contract import MemoryContract
     from rlem.testing.openai_server import OpenAIServer
     from rlem.testing.scripted_model import ScriptedModel
+    from rlem.testing.store_contract import StoreContract
 
 _EXPORTS = {
     "EnvironmentContract": "rlem.testing.environment_contract",
     "MemoryContract": "rlem.testing.memory_contract",
     "OpenAIServer": "rlem.testing.openai_server",
     "ScriptedModel": "rlem.testing.scripted_model",
+    "StoreContract": "rlem.testing.store_contract",
 }
 
-__all__ = ["EnvironmentContract", "MemoryContract", "OpenAIServer", "ScriptedModel"]
+__all__ = ["EnvironmentContract", "MemoryContract", "OpenAIServer", "ScriptedModel", "StoreContract"]
 
 
 def __getattr__(name: str) -> Any:

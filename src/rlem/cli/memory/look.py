@@ -1,0 +1,251 @@
+"""``rlem memory show`` and ``explain``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlem.cli.memory.common import FILE, VIEW, learning, open_file, short
+from rlem.core.errors import UsageError
+from rlem.core.types import Situation
+from rlem.values import interval
+
+if TYPE_CHECKING:
+    from rlem.memory.experience import ActionValue, Experience
+    from rlem.memory.memory import ExperienceMemory
+
+
+@click.command()
+@FILE
+@click.option("--task", default="", help="Only experiences whose task holds this text.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Experiences shown.")
+@click.option("--at", "revision", type=click.IntRange(0), help="As it was at this revision.")
+@VIEW
+def show(file: Path | str, task: str, limit: int, revision: int | None, view: str) -> None:
+    """What a memory holds: its experiences with the value of every tried action.
+
+    Example: rlem memory show runs/webshop-1a2b3c4d/memory-0.rlem --task coffee
+    """
+    from rlem.memory.history import at
+
+    with open_file(file, view=view) as present:
+        opened = present if revision is None else at(present, revision)
+        found = [e for e in opened.experiences() if task.casefold() in e.situation.task.casefold()]
+        found.sort(key=lambda e: (-e.samples, e.key))
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for name in ("key", "task", "visits", "actions: value (n)"):
+            table.add_column(name, overflow="fold")
+        for experience in found[:limit]:
+            best = sorted(experience.actions, key=lambda a: -a.q_value)
+            shown = ", ".join(f"{a.action} {a.q_value:.2f} ({a.visits})" for a in best[:4])
+            more = f", and {len(best) - 4} more" if len(best) > 4 else ""
+            table.add_row(
+                experience.key[:8],
+                Text(short(experience.situation.task, 60)),
+                str(experience.visits),
+                Text(shown + more),
+            )
+        console = Console()
+        console.print(
+            f"{present.location}: {len(opened)} experiences from {opened.episode_count()} episodes; "
+            f"{learning(opened.config)}; {opened.config.similarity.fingerprint}",
+            highlight=False,
+        )
+        if found:
+            console.print(table)
+        elif task:
+            console.print(f"no experience has {task!r} in its task", highlight=False, markup=False)
+        if len(found) > limit:
+            console.print(f"... and {len(found) - limit} more (--limit)", highlight=False)
+
+
+@click.command()
+@FILE
+@click.argument("key", required=False)
+@click.option("--action", help="Only this action.")
+@click.option("--query", metavar="TASK", help="The advice on this task; with --observation.")
+@click.option("--observation", help="The page on which the advice is asked for.")
+@click.option("--episode", help="The advice on a situation of this episode; with --step.")
+@click.option("--step", type=click.IntRange(0), help="From 0.")
+@click.option(
+    "-k", "k", type=click.IntRange(1), default=2, show_default=True, help="Experiences of the advice."
+)
+@VIEW
+@click.option("--json", "as_json", is_flag=True, help="As one JSON list.")
+def explain(
+    file: Path | str,
+    key: str | None,
+    action: str | None,
+    query: str | None,
+    observation: str | None,
+    episode: str | None,
+    step: int | None,
+    k: int,
+    view: str,
+    as_json: bool,
+) -> None:
+    """Where values and advice come from: every visit with episode, reward, target, n.
+
+    Of one experience: KEY is the start of its key, as `rlem memory show` prints it. Of the advice on a
+    situation: --query and --observation, or --episode and --step. Then each experience recalled comes with the
+    parts of its similarity, and with the actions that are advised.
+
+    Example: rlem memory explain shop.rlem 3fa9c210 --action 'click[buy now]'
+    """
+    ways = (key is not None, (query, observation) != (None, None), (episode, step) != (None, None))
+    if sum(ways) != 1:
+        raise UsageError("say what to explain: KEY, or --query and --observation, or --episode and --step")
+    with open_file(file, view=view) as opened:
+        if key is not None:
+            experience = _by_key(opened, key)
+            found = [_explained(opened, experience, {a.action: "" for a in experience.actions})]
+        else:
+            found = _advised(opened, _situation(opened, query, observation, episode, step), k)
+        if action is not None:
+            found = [{**e, "actions": [a for a in e["actions"] if a["action"] == action]} for e in found]
+            if key is not None and not found[0]["actions"]:
+                known = ", ".join(a.action for a in experience.actions)
+                raise UsageError(f"action {action!r} was never tried there; tried were: {known}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    console = Console()
+    if not found:
+        console.print("nothing is recalled: no experience is there")
+    for item in found:
+        _print(console, item)
+
+
+def _by_key(opened: ExperienceMemory, key: str) -> Experience:
+    experience = opened.get(key)
+    if experience is None:
+        several = sum(e.key.startswith(key) for e in opened.experiences())
+        raise UsageError(
+            f"{several or 'no'} experiences of {opened.location} have a key that starts with {key!r}: "
+            + ("give more of it" if several else "give one that `rlem memory show` prints")
+        )
+    return experience
+
+
+def _situation(
+    opened: ExperienceMemory, task: str | None, observation: str | None, episode: str | None, step: int | None
+) -> Situation:
+    if episode is None and step is None:
+        if task is None or observation is None:
+            raise UsageError("--query and --observation belong together: give both")
+        return Situation(task=task, observation=observation)
+    if episode is None or step is None:
+        raise UsageError("--episode and --step belong together: give both")
+    found = opened.find_episode(episode)
+    if found is None or step >= len(found.transitions):
+        there = "there is no such episode" if found is None else f"it has {len(found.transitions)} steps"
+        raise UsageError(f"{opened.location} has no step {step} of episode {episode!r}: {there}")
+    return found.transitions[step].situation
+
+
+def _advised(opened: ExperienceMemory, situation: Situation, k: int) -> list[dict[str, Any]]:
+    """The experiences that advice on a situation is made of, with the actions that it names."""
+    from rlem.api.memory import Memory
+
+    advice = Memory(opened, k=k).advise(situation)
+    found = []
+    for recalled in advice.recalled:
+        sides = {
+            line.action: side
+            for side, lines in (("discouraged", advice.discouraged), ("encouraged", advice.encouraged))
+            for line in lines
+            if line.key == recalled.experience.key
+        }
+        likeness = {"similarity": recalled.similarity, "parts": dict(recalled.parts)}
+        found.append({**likeness, **_explained(opened, recalled.experience, sides)})
+    return found
+
+
+def _explained(opened: ExperienceMemory, experience: Experience, sides: Mapping[str, str]) -> dict[str, Any]:
+    """An experience with these of its actions: what is said of each, its value, and where that comes from."""
+    actions = [a for a in experience.actions if a.action in sides]
+    return {
+        "key": experience.key,
+        "task": experience.situation.task,
+        "observation": experience.situation.observation,
+        "history": list(experience.history),
+        "actions": [
+            {**_statistics(a), "advice": sides[a.action], "visits": _visits(opened, experience.key, a.action)}
+            for a in sorted(actions, key=lambda a: -a.q_value)
+        ],
+    }
+
+
+def _statistics(action: ActionValue) -> dict[str, Any]:
+    return {
+        "action": action.action,
+        "value": action.q_value,
+        "n": action.visits,
+        "spread": math.sqrt(action.m2 / (action.visits - 1)) if action.visits > 1 else None,
+        "interval": list(interval(action.visits, action.q_value, action.m2)) if action.visits > 1 else None,
+        "mean_reward": action.reward_mean,
+        "verified_n": action.verified_visits,
+        "verified_value": action.verified_q_value,
+    }
+
+
+def _visits(opened: ExperienceMemory, key: str, action: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "n": c.n,
+            "episode": c.episode.id,
+            "step": c.step,
+            "reward": c.reward,
+            "target": c.target,
+            "return": c.return_,
+            "status": c.episode.status,
+            "source": c.episode.source,
+            "trust": opened.config.trust_of(c.episode),
+            "corrected": any(made.step == c.step for made in c.episode.corrections),
+        }
+        for c in opened.contributions(key, action)
+    ]
+
+
+def _print(console: Console, item: Mapping[str, Any]) -> None:
+    if "similarity" in item:
+        parts = ", ".join(f"{name} {score:.3f}" for name, score in item["parts"].items())
+        console.print(
+            Text(f"{item['key'][:8]}  similarity {item['similarity']:.3f}  ({parts})", style="bold")
+        )
+    console.print(Text(f"task: {item['task']}"))
+    if item["history"]:
+        console.print(Text(f"reached by: {' > '.join(item['history'])}"))
+    console.print(Text(short(" ".join(item["observation"].split()), 400), style="dim"))
+    for action in item["actions"]:
+        _print_action(console, action)
+    if not item["actions"]:
+        console.print("none of its actions is advised")
+    console.print()
+
+
+def _print_action(console: Console, action: Mapping[str, Any]) -> None:
+    line = f"{action['action']}  value {action['value']:.3f}  n={action['n']}"
+    if action["interval"] is not None:
+        low, high = action["interval"]
+        line += f"  spread {action['spread']:.3f}  95 % {low:.3f} to {high:.3f}"
+    line += f"  mean reward {action['mean_reward']:.3f}  verified {action['verified_n']} of {action['n']}"
+    console.print()
+    console.print(Text(f"{action['advice']}: {line}" if action["advice"] else line, style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 2))
+    names = ("n", "episode", "step", "reward", "target", "return", "status", "source", "trust")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for visit in action["visits"]:
+        cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in (visit[name] for name in names)]
+        cells[3] += " (corrected)" if visit["corrected"] else ""
+        table.add_row(*map(Text, cells))
+    console.print(table)

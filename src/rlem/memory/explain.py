@@ -1,0 +1,62 @@
+"""Where a value comes from: every visit in the log that went into it, with its target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rlem.core.types import Episode
+from rlem.memory.config import MemoryConfig
+from rlem.memory.table import ExperienceTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """What one visit added to the value of one action.
+
+    ``reward``: the immediate one; ``target``: what the value was moved towards, as learned then; ``return_``:
+    the discounted rewards from there to the end of the episode (its Monte-Carlo return); ``n``: how many
+    targets the action had by then.
+    """
+
+    episode: Episode
+    step: int
+    reward: float
+    target: float
+    return_: float
+    n: int
+
+
+def contributions(
+    config: MemoryConfig, episodes: Iterable[Episode], key: str, action: str
+) -> list[Contribution]:
+    """The visits behind one action of the experience of that key, in the order of learning.
+
+    ``episodes``: the log in canonical order; where learning is local (``Learner.local``), those that visited
+    the situation are enough.
+    """
+    found: list[Contribution] = []
+
+    def note(episode: Episode, step: int, target: float) -> None:
+        item = episode.transitions[step]
+        if item.situation.key == key and item.action == action:
+            ahead = 0.0
+            for later in reversed(episode.transitions[step:]):
+                if later.action is not None:
+                    ahead = later.reward + config.values.discount * ahead
+            found.append(
+                Contribution(
+                    episode=episode,
+                    step=step,
+                    reward=item.reward,
+                    target=target,
+                    return_=ahead,
+                    n=len(found) + 1,
+                )
+            )
+
+    table = ExperienceTable(config)
+    table.learner.observe = note
+    for episode in episodes:
+        table.learn(episode)
+    return found

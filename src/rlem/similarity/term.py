@@ -1,0 +1,210 @@
+"""One term of a similarity index: the rows of its unique texts, and which slots show them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlem.core.types import Situation
+from rlem.similarity.base import Feature, Scores
+from rlem.similarity.fields import digest
+from rlem.similarity.growing import Growing
+
+Ints = NDArray[np.int64]
+
+_RECENT_TEXTS = 1024
+_DIGEST_BYTES = 16
+
+_SLOTS_OF_A_ROW = 64
+"""A text that more slots share (a start page) gives only its newest ones as candidates."""
+
+
+class Term:
+    """A feature with its weight, its bank, the row of each slot, and the slots of each row.
+
+    The slots of a row are linked to a chain, newest first: slots come and go without sorting anything.
+    Not thread-safe, except ``features_of``; its owner locks.
+    """
+
+    def __init__(self, weight: float, feature: Feature, static: bool) -> None:
+        self.weight = weight
+        self.feature = feature
+        self.fingerprint = feature.fingerprint
+        self._bank = feature.bank(static=static)
+        self._row_of: dict[bytes, int] = {}
+        self._free: list[int] = []
+        self._recent = _Recent()
+        self._last: tuple[bytes, Scores] | None = None
+        # by slot, -1 where there is none
+        self._rows, self._next, self._before = (Growing(np.int64, fill=-1) for _ in range(3))
+        # by row
+        self._first = Growing(np.int64, fill=-1)
+        self._digests = Growing(np.uint8, width=_DIGEST_BYTES)
+        self._place = Growing(np.int64)  # of a row among those asked for; only valid within one question
+        self._arrays = {
+            "rows": self._rows,
+            "next": self._next,
+            "before": self._before,
+            "first": self._first,
+            "digests": self._digests,
+        }
+
+    @property
+    def rows(self) -> Ints:
+        """Row of each slot, -1 in free ones."""
+        return self._rows.view
+
+    def features_of(
+        self, situations: Sequence[Situation], stored: Sequence[Mapping[str, bytes]] | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """Digest of each text, and its features: stored, else remembered, else made in one call."""
+        texts = [self.feature.text_of(situation) for situation in situations]
+        keys = [digest(text, _DIGEST_BYTES) for text in texts]
+        found: dict[bytes, bytes] = {}
+        missing: dict[bytes, str] = {}
+        for number, (key, text) in enumerate(zip(keys, texts, strict=True)):
+            blob = stored[number].get(self.fingerprint) if stored is not None else None
+            blob = self._recent.get(key) if blob is None else blob
+            if blob is not None:
+                found[key] = blob
+            elif key not in found:
+                missing[key] = text
+        missing = {key: text for key, text in missing.items() if key not in found}
+        if missing:
+            found.update(zip(missing, self.feature.encode(list(missing.values())), strict=True))
+        self._recent.update(found.items())
+        return [(key, found[key]) for key in keys]
+
+    def add(self, slot: int, key: bytes, features: bytes) -> None:
+        """Puts the row of a text into a slot."""
+        row = self._row_of.get(key)
+        if row is None:
+            row = self._free.pop() if self._free else self._first.size
+            self._bank.add(row, features)
+            self._row_of[key] = row
+            for array in (self._first, self._digests, self._place):
+                array.reach(row + 1)
+            self._digests.view[row] = np.frombuffer(key, np.uint8)
+            self._last = None
+        for array in (self._rows, self._next, self._before):
+            array.reach(slot + 1)
+        after = self._first.view[row]
+        if after >= 0:
+            self._before.view[after] = slot
+        self._rows.view[slot] = row
+        self._next.view[slot] = after
+        self._first.view[row] = slot
+
+    def remove(self, slot: int) -> None:
+        """Empties a slot, and its row with the last slot."""
+        row, before, after = (int(array.view[slot]) for array in (self._rows, self._before, self._next))
+        if before >= 0:
+            self._next.view[before] = after
+        else:
+            self._first.view[row] = after
+        if after >= 0:
+            self._before.view[after] = before
+        for array in (self._rows, self._next, self._before):
+            array.view[slot] = -1
+        if self._first.view[row] < 0:
+            self._bank.remove(row)
+            del self._row_of[self._digests.view[row].tobytes()]
+            self._free.append(row)
+            self._last = None
+
+    def holds(self, key: bytes) -> bool:
+        """Whether the text of that digest has a row."""
+        return key in self._row_of
+
+    def scores(self, query: Situation) -> Scores:
+        """Similarity to every row. Kept until the text asked or a row changes: tasks last an episode."""
+        features = self._features(query)
+        if self._last is None or self._last[0] != features:
+            self._last = (features, self._bank.scores(features))
+        return self._last[1]
+
+    def scores_of(self, query: Situation, slots: Ints) -> Scores:
+        """Similarity to these slots, each row scored once."""
+        rows = self._rows.view[slots]
+        features = self._features(query)
+        known = self._last is not None and self._last[0] == features
+        if known or len(slots) >= self._first.size:
+            taken: Scores = self.scores(query)[rows]
+            return taken
+        places = np.arange(len(rows))
+        self._place.view[rows] = places
+        place = self._place.view[rows]
+        once = place == places
+        scores: Scores = self._bank.scores_of(features, rows[once])[(np.cumsum(once) - 1)[place]]
+        return scores
+
+    def candidates(self, query: Situation, wanted: int) -> Ints | None:
+        """Slots of about the ``wanted`` best rows; None if there are no more rows than that."""
+        if self._first.size <= wanted:
+            return None
+        rows = self._bank.best(self._features(query), wanted)
+        if rows is None:
+            scores = self.scores(query)
+            rows = np.argpartition(scores, len(scores) - wanted)[len(scores) - wanted :]
+        found, slots = [], self._first.view[rows]
+        for _ in range(_SLOTS_OF_A_ROW):
+            slots = slots[slots >= 0]
+            if not len(slots):
+                break
+            found.append(slots)
+            slots = self._next.view[slots]
+        return np.concatenate([np.zeros(0, np.int64), *found])
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Everything as named arrays."""
+        parts = {name: array.view for name, array in self._arrays.items()}
+        return parts | {f"bank/{name}": array for name, array in self._bank.dump().items()}
+
+    def load(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        """Fills an empty term with what ``dump`` gave."""
+        for name, array in self._arrays.items():
+            array.replace(parts[name])
+        self._place.reach(self._first.size)
+        used = self._first.view >= 0
+        self._free = np.flatnonzero(~used).tolist()
+        raw = self._digests.view.tobytes()
+        self._row_of = {
+            raw[_DIGEST_BYTES * row : _DIGEST_BYTES * (row + 1)]: row for row in np.flatnonzero(used).tolist()
+        }
+        self._bank.load(strip(parts, "bank/"))
+
+    def _features(self, query: Situation) -> bytes:
+        return self.features_of([query])[0][1]
+
+
+def strip(parts: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The parts whose names begin so, without the beginning."""
+    return {name.removeprefix(prefix): part for name, part in parts.items() if name.startswith(prefix)}
+
+
+class _Recent:
+    """Features of the texts seen last: a query's task text is encoded once an episode."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[bytes, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: bytes) -> bytes | None:
+        """The entry, now the most recent one."""
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+            return self._entries.get(key)
+
+    def update(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        """Adds entries and drops the least recent ones."""
+        with self._lock:
+            for key, value in entries:
+                self._entries[key] = value
+            while len(self._entries) > _RECENT_TEXTS:
+                self._entries.popitem(last=False)
