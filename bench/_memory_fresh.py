@@ -1,4 +1,4 @@
-"""One process over a memory, started by the parts of bench/memory.py: python _memory_fresh.py WHAT PLACE EPISODES
+"""One process over a memory, started by bench/memory.py: python _memory_fresh.py WHAT PLACE EPISODES
 
 EPISODES: a file of JSON lines, episodes that the memory has never seen. It prints one line of JSON.
 
@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -62,7 +63,7 @@ def scan_ms(count: int, rounds: int = 5) -> float:
 
 def recalls(memory: ExperienceMemory, asked: list[Situation]) -> list[float]:
     """Milliseconds of each."""
-    return [timed(lambda query=query: memory.recall(query)) for query in asked]  # type: ignore[misc]
+    return [timed(partial(memory.recall, query)) for query in asked]
 
 
 def opened(place: str, asked: list[Situation]) -> tuple[ExperienceMemory, dict[str, Any]]:
@@ -82,8 +83,13 @@ def recall(place: str, episodes: list[Episode]) -> dict[str, Any]:
     rss = rss_mib()
     count = scanned_bytes(index_of(memory))
     floor = scan_ms(count)
+    index_of(memory).best_from = 100_000  # TEMPORARY
     found = measure(index_of(memory), unseen[: max(20, len(unseen) // 3)])
+    import rlem.similarity.index as module  # TEMPORARY
+
+    module.EXACT_LIMIT = 1
     forced = measure(index_of(memory), unseen[: max(20, len(unseen) // 3)], best_from=1)
+    module.EXACT_LIMIT = 100_000
     after = []
     for episode, query in zip(news, unseen, strict=False):
         memory.record(episode)
@@ -139,7 +145,12 @@ def main() -> None:
     elif what == "read":
         ready()
         told = threading.Event()
-        threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
+
+        def listen() -> None:
+            sys.stdin.readline()
+            told.set()
+
+        threading.Thread(target=listen, daemon=True).start()
         answer = {"times_ms": read(memory, asked, told.is_set)}
     elif what == "die":
         for episode in episodes:

@@ -195,3 +195,15 @@ def test_an_episode_that_both_have_keeps_its_earlier_place() -> None:
     late = taught(VIEWS["constant"], [replace(first, id="w"), first, second])
     orders = [[item.id for item in m.episodes()] for m in (grown(late, [other]), grown(other, [late]))]
     assert orders[0] == orders[1] == ["w", "y", "x"]
+
+
+def test_a_revision_before_a_merge_stays_what_it_was() -> None:
+    """A correction that came in between older ones does not hold back then."""
+    clock = ManualClock()
+    ours, theirs = (ExperienceMemory(InMemoryStore(), clock=clock) for _ in range(2))
+    for memory, clock.now_s in ((theirs, 5.0), (ours, 9.0)):
+        memory.record_many(walks(3))
+        memory.correct("walk-001", {0: clock.now_s})
+    then, was = ours.revision(), ours.hash()
+    merge(ours, [theirs])
+    assert at(ours, then).hash() == was != ours.hash()

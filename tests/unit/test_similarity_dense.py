@@ -170,6 +170,16 @@ def test_freed_rows_do_not_crowd_out_others() -> None:
     assert sorted(found.tolist()) == [3000, 3001, 3002]
 
 
+def test_a_bank_that_is_to_use_a_graph_builds_it_when_it_is_needed() -> None:
+    """Below its limit it scores all; the first question beyond it builds the graph, and finds what is near."""
+    pytest.importorskip("usearch")
+    data = vectors(600)
+    bank = filled(data, best_from=300, graph=True)
+    assert bank.method == "sign bits"
+    assert recall(bank, data[:20], 10) >= 0.99
+    assert bank.method == "graph"
+
+
 def saved_with_graph(data: Vectors) -> dict[str, NDArray[Any]]:
     """The dump of a bank with a graph."""
     pytest.importorskip("usearch", reason="the extra 'ann' is not installed")

@@ -266,7 +266,7 @@ class ExperienceMemory:
         with state.writing():
             last, now = state.last, store.revision()
             places: list[Place] = []
-            visited: set[str] = set()
+            visited: set[Situation] = set()
             there = changed = 0
             for given in episodes:
                 episode = checked(given)
@@ -291,7 +291,7 @@ class ExperienceMemory:
                     else:
                         store.delete([both.id])
                         store.append(both)
-                visited.update(s.key for s in situations_of([episode]))
+                visited.update(situations_of([episode]))
             if places or changed:
                 detail = {"episodes": len(places), "changed": changed, **(origin or {})}
                 store.note("insert", self._clock(), detail)
@@ -336,7 +336,7 @@ class ExperienceMemory:
             situations = situations_of(gone)
             store.delete([item.id for item in gone])
             store.drop_derived(keep_view=self.view)
-            state.relearn({s.key for s in situations}, progress)
+            state.relearn(situations, progress)
             state.drop_features_of(situations)
             state.save(image=True)
             store.note("forget", self._clock(), {"episodes": len(gone)})
@@ -373,7 +373,7 @@ class ExperienceMemory:
                 made.append(correction)
             episode = replace(episode, transitions=tuple(steps), corrections=(*episode.corrections, *made))
             store.amend(episode)
-            state.relearn({s.key for s in situations_of([episode])})
+            state.relearn(situations_of([episode]))
             state.save()
             store.note("correct", self._clock(), {"rewards": len(made)})
         return episode

@@ -35,8 +35,8 @@ MOST_SEARCHED = 1000
 FUNCTION = """
 CREATE OR REPLACE FUNCTION rlem_vector(data bytea) RETURNS {vector}
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS $$
-    SELECT array_agg((((get_byte(data, i + 1) << 8) | get_byte(data, i)) # 32768) - 32768 ORDER BY i)
-        ::{vector} FROM generate_series(0, length(data) - 2, 2) i
+    SELECT ARRAY(SELECT (((get_byte(data, i + 1) << 8) | get_byte(data, i)) # 32768) - 32768
+        FROM generate_series(0, length(data) - 2, 2) i)::{vector}
 $$
 """
 
@@ -84,15 +84,20 @@ def nearest(session: Session, fingerprint: str, features: bytes, wanted: int) ->
     if where is None or not _is_valid(session, fingerprint):
         return None
     looked_at = max(min(SEARCHED * wanted, MOST_SEARCHED), 40)
-    # Without parameters: the index holds for one fingerprint, and is taken only where that is a constant.
     cursor = session.sql(
-        f"SET hnsw.ef_search = {looked_at}; SELECT digest FROM features"
-        f" WHERE fingerprint = {_quoted(fingerprint)}"
-        f" ORDER BY {_expression(where, len(features))} OPERATOR({where}.<=>)"
-        f" rlem_vector('\\x{features.hex()}') LIMIT {int(wanted)}"
+        f"SET hnsw.ef_search = {looked_at}; {_query(where, fingerprint, features, min(wanted, MOST_SEARCHED))}"
     )
     cursor.nextset()
     return [name for (name,) in cursor]
+
+
+def _query(where: str, fingerprint: str, features: bytes, wanted: int) -> str:
+    # Without parameters: the index holds for one fingerprint, and is taken only where that is a constant.
+    return (
+        f"SELECT digest FROM features WHERE fingerprint = {_quoted(fingerprint)}"
+        f" ORDER BY {_expression(where, len(features))} OPERATOR({where}.<=>)"
+        f" rlem_vector('\\x{features.hex()}') LIMIT {int(wanted)}"
+    )
 
 
 def _make(session: Session, fingerprint: str) -> None:

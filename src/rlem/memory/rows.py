@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from typing import Any, cast
 
 from rlem.core.types import Correction, Episode, Situation, Status, Transition, Trust
 from rlem.memory.codec import canonical
+from rlem.memory.corrections import corrected
 
 
 def decode(value: str | bytes) -> str:
@@ -77,9 +78,4 @@ def corrections_of(text: str) -> tuple[Correction, ...]:
 
 def as_of(episode: Episode, revision: int) -> Episode:
     """An episode with the rewards that it had at a revision of its memory."""
-    steps = list(episode.transitions)
-    corrections = list(episode.corrections)
-    while corrections and corrections[-1].revision > revision:
-        undone = corrections.pop()
-        steps[undone.step] = replace(steps[undone.step], reward=undone.was)
-    return replace(episode, transitions=tuple(steps), corrections=tuple(corrections))
+    return corrected(episode, [item for item in episode.corrections if item.revision <= revision])

@@ -151,7 +151,8 @@ def _embedded(similarity: Mapping[str, Any], folder: str) -> dict[str, Any]:
     for term in similarity["terms"]:
         feature = term["feature"]
         if feature["name"] == "embedding" or feature.get("field") == "task":
-            feature, found = {"name": "embedding", "folder": folder, "field": feature["field"]}, True
+            kept = feature if feature["name"] == "embedding" else {"field": "task"}
+            feature, found = {**kept, "name": "embedding", "folder": folder}, True
         terms.append({**term, "feature": feature})
     if not found:
         raise UsageError(

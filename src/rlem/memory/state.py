@@ -246,21 +246,21 @@ class ViewState:
                     if progress:
                         progress(self.count, total)
 
-    def relearn(self, keys: Collection[str], progress: Progress | None = None) -> None:
+    def relearn(self, situations: Collection[Situation], progress: Progress | None = None) -> None:
         """Brings the table to the log, which has changed in the episodes that visited these situations.
 
         Within ``writing()``.
         """
         store = self.store
         store.set_rewritten()
-        if not self.table.incremental or 4 * len(keys) > len(self.table):
+        if not self.table.incremental or 4 * len(situations) > len(self.table):
             self.replay(self.config, progress, keep=True)
             return
-        names = {name for key in keys for name in store.episodes_of(key)}
+        names = {name for situation in situations for name in store.episodes_of(situation.key)}
         found = (store.episode(name) for name in names)
         ordered = sorted((e for e in found if e is not None), key=lambda e: (e.sequence, e.id))
         with self.lock:
-            self.table.relearn(keys, ordered)
+            self.table.relearn(situations, ordered)
             self.count, self.last = store.count(), store.last()
 
     def _learn_news(self) -> None:

@@ -173,16 +173,17 @@ class ExperienceTable:
         self.learner.learn(episode)
         self._evict()
 
-    def relearn(self, keys: Collection[str], episodes: Iterable[Episode]) -> None:
+    def relearn(self, situations: Collection[Situation], episodes: Iterable[Episode]) -> None:
         """Makes these experiences anew from all the episodes that visited one of them, in canonical order.
 
         Only where learning is local and nothing is evicted (``incremental``).
         """
-        for key in keys:
-            entry = self.entry(key)
-            if entry is not None:
-                self._loaded[self._slot_of[key]] = Entry(entry.situation)
-                self.touch(self._loaded[self._slot_of[key]])
+        # Not from the store: with a deleted episode went the experiences that only it gave.
+        keys = {situation.key for situation in situations}
+        for situation in situations:
+            if situation.key in self._slot_of:
+                self._loaded[self._slot_of[situation.key]] = Entry(situation)
+                self.touch(self._loaded[self._slot_of[situation.key]])
         for episode in episodes:
             self.learner.learn(episode, only=keys)
         for key in keys:

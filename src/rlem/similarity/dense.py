@@ -37,11 +37,13 @@ class DenseBank:
 
     A product is a sum of whole numbers below 2**24, which float32 adds without any rounding: the same score
     in whatever order, row or machine. ``scores`` is exact at any size. ``best`` looks at candidates from
-    ``best_from`` rows on and scores those exactly.
+    ``best_from`` rows on and scores those exactly. ``graph``: they come from a graph, built when it is first
+    needed, not from sign bits.
     """
 
-    def __init__(self, *, best_from: int = BEST_FROM) -> None:
+    def __init__(self, *, best_from: int = BEST_FROM, graph: bool = False) -> None:
         self.best_from = best_from
+        self._wants_graph = graph
         self._rows: Growing | None = None
         self._lengths = Growing(np.float64, fill=int(_FREE))
         self._signs: Signs | None = None
@@ -86,6 +88,8 @@ class DenseBank:
         """The best of the candidates, ties at the boundary included; None below ``best_from`` rows."""
         if self._rows is None or self._lengths.size < self.best_from:
             return None
+        if self._wants_graph and self._graph is None:
+            self.build_graph()
         vector, times = np.frombuffer(features, "<i2"), (max(wanted, 10) / 10) ** 0.7
         if self._graph is not None:
             near = self._graph.nearest(vector, int(times * GRAPH_FETCHED))

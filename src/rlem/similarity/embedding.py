@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlem.core.errors import DataError
+from rlem.core.errors import DataError, UnknownNameError
 from rlem.core.types import JSON, Situation
 from rlem.similarity.base import Bank
 from rlem.similarity.bert import HOW_TO_GET, Bert, read_config
@@ -26,6 +26,8 @@ _PACKAGE_PREFIX = "package:"
 STEPS = 4000
 """Vectors of length 1 are kept in steps of 1/4000, which ``DenseBank`` scores without any rounding."""
 
+SEARCHES = ("signs", "graph")
+
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
@@ -36,14 +38,20 @@ class Embedding:
     Source: Zhang et al. 2023, section 4.1 (task similarity, all-MiniLM-L12-v2); Reimers & Gurevych 2019.
     ``folder``: a model folder with config.json, model.safetensors and tokenizer.json, or
     "package:NAME" for the folder inside an installed package. Runs on numpy; no torch.
+    ``search``: how candidates are found among more than 100,000 texts. "signs": by the signs of the vectors'
+    numbers, ready at once and always with the same answer; "graph": by a graph of the extra "ann", which
+    takes minutes to build and then answers sooner (ADR 0010). Scores are exact in either case.
     Errors: DataError for a folder that holds no such model; MissingExtraError at the first text if the
-    extra "embeddings" is not installed.
+    extra "embeddings" is not installed; UnknownNameError for another search.
     """
 
     folder: str
     field: str = "task"
+    search: str = "signs"
 
     def __post_init__(self) -> None:
+        if self.search not in SEARCHES:
+            raise UnknownNameError("search of Embedding:", self.search, SEARCHES)
         object.__setattr__(self, "folder", str(self.folder))
         field_text(Situation(task="", observation=""), self.field)
         read_config(_path(self.folder))
@@ -77,11 +85,12 @@ class Embedding:
 
     def bank(self, *, static: bool = False) -> Bank:
         """An empty bank; static or not is the same here."""
-        return DenseBank()
+        return DenseBank(graph=self.search == "graph")
 
     def to_config(self) -> dict[str, JSON]:
-        """Name, folder and field."""
-        return {"name": "embedding", "folder": self.folder, "field": self.field}
+        """Name, folder and field; the search where it is not the usual one."""
+        config: dict[str, JSON] = {"name": "embedding", "folder": self.folder, "field": self.field}
+        return config if self.search == "signs" else {**config, "search": self.search}
 
 
 def _path(folder: str) -> Path:

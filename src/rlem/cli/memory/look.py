@@ -95,8 +95,8 @@ def explain(
     """Where values and advice come from: every visit with episode, reward, target, n.
 
     Of one experience: KEY is the start of its key, as `rlem memory show` prints it. Of the advice on a
-    situation: --query and --observation, or --episode and --step. Then each experience recalled comes with the
-    parts of its similarity, and with the actions that are advised.
+    situation: --query and --observation, or --episode and --step. Then each experience recalled comes with
+    the parts of its similarity, and with the actions that are advised.
 
     Example: rlem memory explain shop.rlem 3fa9c210 --action 'click[buy now]'
     """
@@ -240,12 +240,12 @@ def _print_action(console: Console, action: Mapping[str, Any]) -> None:
     line += f"  mean reward {action['mean_reward']:.3f}  verified {action['verified_n']} of {action['n']}"
     console.print()
     console.print(Text(f"{action['advice']}: {line}" if action["advice"] else line, style="bold"))
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 2))
-    names = ("n", "episode", "step", "reward", "target", "return", "status", "source", "trust")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 1))
+    names = ("n", "episode", "step", "reward", "target", "return", "source", "trust")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name not in ("episode", "source"))
+    table.add_column("")
     for visit in action["visits"]:
         cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in (visit[name] for name in names)]
-        cells[3] += " (corrected)" if visit["corrected"] else ""
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(Text, cells), "corrected" if visit["corrected"] else "")
     console.print(table)
