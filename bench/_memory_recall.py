@@ -93,7 +93,7 @@ def opening(asked: Asked) -> Iterator[Table]:
     """Opening after a clean close, after a kill, and without what is derived."""
     rows = []
     for size in asked.sizes[1:]:
-        for kind in ("webshop", "default"):
+        for kind in asked.opened:
             place, tasks = asked.filled("SQLite", kind, size)
             tail = max(1, tasks // 50)
             states: dict[str, list[dict[str, Any]]] = {}

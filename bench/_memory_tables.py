@@ -74,6 +74,7 @@ class Asked:
     threads: Sequence[int] = (1, 4, 16)
     processes: Sequence[int] = (1, 4, 8)
     kinds: Sequence[str]
+    opened: Sequence[str] = ("webshop", "default")
     folder: Path
     postgres: str | None = None
     reference: Path | None = None

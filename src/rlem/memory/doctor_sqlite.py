@@ -223,5 +223,5 @@ def _fill_up(path: Path) -> None:
         header = file.read(_HEADER)
         size = int.from_bytes(header[16:18], "big")
         whole = (65536 if size == 1 else size) * int.from_bytes(header[28:32], "big")
-        if file.seek(0, 2) < whole:
+        if header.startswith(b"SQLite format 3") and file.seek(0, 2) < whole:
             file.truncate(whole)

@@ -84,9 +84,8 @@ def nearest(session: Session, fingerprint: str, features: bytes, wanted: int) ->
     if where is None or not _is_valid(session, fingerprint):
         return None
     looked_at = max(min(SEARCHED * wanted, MOST_SEARCHED), 40)
-    cursor = session.sql(
-        f"SET hnsw.ef_search = {looked_at}; {_query(where, fingerprint, features, min(wanted, MOST_SEARCHED))}"
-    )
+    query = _query(where, fingerprint, features, min(wanted, MOST_SEARCHED))
+    cursor = session.sql(f"SET hnsw.ef_search = {looked_at}; {query}")
     cursor.nextset()
     return [name for (name,) in cursor]
 
@@ -124,6 +123,8 @@ def _make(session: Session, fingerprint: str) -> None:
             f" WHERE fingerprint = {_quoted(fingerprint)}"
         )
         session.sql(f"ALTER INDEX {name} ALTER COLUMN 1 SET STATISTICS 0")
+        # A server that does not know how many there are would rather compare all of them.
+        session.sql("ANALYZE features (fingerprint)")
     finally:
         session.sql("SELECT pg_advisory_unlock(%s)", (lock,))
 

@@ -18,6 +18,7 @@ from rlem.testing.memory_cases import (
     VIEWS,
     StoreFixtures,
     episode,
+    situation,
     taught,
     taught_into,
     walks,
@@ -109,21 +110,47 @@ class ViewContract(StoreFixtures):
             episode(f"e{i:02d}", [(f"page {i}", "left", 1.0), ("the square", f"way {i % 3}", float(i % 4))])
             for i in range(20)
         ]
-        memory = taught_into(store, MemoryConfig(), items)
+        monkeypatch.setattr(engine, "IMAGE_FROM", 5)
+        before = taught_into(store, MemoryConfig(), items)
+        before.rebuild()  # which leaves an image
 
         def boom(*_: object, **__: object) -> None:
             raise AssertionError("the whole log was replayed")
 
         with monkeypatch.context() as patch:
             patch.setattr(engine.ViewState, "replay", boom)
+            memory = ExperienceMemory(again())  # of which nothing is loaded yet
             memory.forget(episode="e07")
             memory.correct("e03", {1: 9.0})
             memory.insert([replace(items[7], id="older", sequence=-1)])
         log = list(memory.episodes())
         assert [e.id for e in log][:2] == ["older", "e00"]
         assert memory.experiences() == taught(None, log).experiences()
-        assert ExperienceMemory(again()).hash() == memory.hash()
+        assert ExperienceMemory(again()).hash() == memory.hash() == before.hash()
         assert {e.situation.observation for e in memory.experiences()} >= {"page 7"}
+
+    def test_an_image_of_the_index_is_followed_by_what_changed_since(
+        self, store: Store, again: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A memory opened from an image, with experiences changed, new and evicted after it, recalls and goes
+        on like one that learned it all; a damaged image is made anew."""
+        monkeypatch.setattr(engine, "IMAGE_FROM", 2)
+        for name, config in (("main", VIEWS["n=1"]), ("small", VIEWS["capacity"])):
+            memory = ExperienceMemory(store, config, view=name)
+            memory.insert([replace(item, sequence=i) for i, item in enumerate(walks(6))])
+            memory.rebuild()
+            image = store.image(name)
+            assert image is not None
+            for item in walks(10)[store.count() :]:
+                memory.record(item)
+            opened = ExperienceMemory(again(), view=name)
+            log = list(memory.episodes())
+            assert opened.hash() == memory.hash() == taught(config, log).hash()
+            for page in ("the old square", "home, a red door", "elsewhere"):
+                assert opened.recall(situation(page), 4) == taught(config, log).recall(situation(page), 4)
+            with store.write():
+                store.put_image(name, {**image.parts, "keys": b"123"})
+            assert ExperienceMemory(again(), view=name).hash() == memory.hash()
 
     def test_history_tells_what_was_done(self, store: Store) -> None:
         """Every change besides recording is noted with its revision and no text of the log."""

@@ -87,7 +87,7 @@ def _salvage(file: Path | str, out: Path | str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(saved), indent=2))
     else:
-        click.echo(f"{out}: {saved.episodes} episodes saved, {len(saved.lost)} things lost")
+        click.echo(f"{out}: {saved.episodes} episodes saved, {len(saved.lost)} lost")
         for text in saved.lost:
             click.echo(f"  {text}")
     if saved.lost:
