@@ -97,6 +97,7 @@ class Asked:
 
     def filled(self, engine: str, kind: str, size: int) -> tuple[str, int]:
         """Place of a memory of about so many experiences, closed; and the number of its episodes."""
+        print(f"(making {kind}, {size:,}, {engine})", file=sys.stderr, flush=True)
         place, tasks = self.place(engine, f"{kind.replace(' ', '-')}-{size}"), size // STEPS
         fill(place, kind, self.sources.of(kind), tasks)
         return place, tasks

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench._common import STEPS, facts
 from bench._memory_beside import reference
-from bench._memory_made import KINDS, WALKED, Sources
+from bench._memory_made import KINDS, STORED, WALKED, Sources
 from bench._memory_recall import opening, recall
 from bench._memory_record import changing, readers, recording, together
 from bench._memory_tables import Asked, Table
@@ -36,6 +36,7 @@ PARTS: dict[str, Callable[[Asked], Iterator[Table]]] = {
 }
 
 MILLION = 1_000_000
+QUICK_KINDS = (STORED, "webshop", "default")
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,7 +49,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--million", action="store_true", help="1,000,000 as well, for recall only")
     parser.add_argument("--n", help="sizes instead, smallest first, with commas between")
     parser.add_argument("--only", default="", help=f"of {','.join(PARTS)}; with commas")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="similarities of recall; default all")
+    parser.add_argument("--kinds", help=f"similarities of recall; default {','.join(KINDS)}")
     parser.add_argument("--rounds", type=int, help="default 5")
     parser.add_argument("--queries", type=int, help="default 300")
     parser.add_argument("--commits", type=int, help="default 1000")
@@ -69,13 +70,15 @@ def asked_for(given: argparse.Namespace, folder: Path) -> Asked:
         sizes = [int(size) for size in given.n.split(",")]
     commits = given.commits or (100 if given.quick else 1000)
     queries = given.queries or (60 if given.quick else 300)
+    kinds = QUICK_KINDS if given.quick else KINDS
     needed = max(sizes) // STEPS + 3 * commits + 2 * queries
     return Asked(
         sizes=sizes,
         queries=queries,
         rounds=given.rounds or (1 if given.quick else 5),
         commits=commits,
-        kinds=given.kinds.split(","),
+        kinds=given.kinds.split(",") if given.kinds else kinds,
+        opened=QUICK_KINDS[-1:] if given.quick else ("webshop", "default"),
         folder=folder,
         postgres=given.postgres,
         reference=given.reference,

@@ -151,7 +151,7 @@ def test_a_memory_on_a_server_is_examined_repaired_and_saved(server: Cluster, tm
 
 
 def test_views_stand_side_by_side(shop: Path) -> None:
-    """Made, listed, shown, explained, changed and taken away, each with its own values; the main one stays."""
+    """Made, listed, shown, explained and taken away, each with its own values; the main one stays."""
     folder, before = shop.parent, digest(shop)
     options = ("-n", "1", "--discount", ".9", "--view", "quick")
     assert "view quick: " in well("memory", "rebuild", shop.name, *options, cwd=folder)

@@ -23,6 +23,7 @@ from rlem.advice import (
     prompt_style,
     style_names,
 )
+from rlem.advice.choice import CHOICES, EXPLORATIONS, Choose, Explore
 from rlem.advice.exemplar import Mode
 from rlem.advice.text import advice_line, fence
 from rlem.core.types import Situation
@@ -218,10 +219,13 @@ action_values = st.builds(
     tried=st.lists(action_values, max_size=4, unique_by=lambda a: a.action),
     seed=st.integers(0, 99),
     mode=st.sampled_from(["recorded", "reference"]),
-    explore=st.booleans(),
+    choose=st.sampled_from(CHOICES),
+    explore=st.sampled_from([True, *EXPLORATIONS]),
     use=st.booleans(),
 )
-def test_advice_is_honest(tried: list[ActionValue], seed: int, mode: Mode, explore: bool, use: bool) -> None:
+def test_advice_is_honest(
+    tried: list[ActionValue], seed: int, mode: Mode, choose: Choose, explore: Explore | bool, use: bool
+) -> None:
     """Encouraged: at most one, positive, verified; sides are disjoint; everything shown can be sent."""
     available = ("search[<words>]", "click[a]", "click[b]", "click[c]")
     experience = Experience(
@@ -232,6 +236,7 @@ def test_advice_is_honest(tried: list[ActionValue], seed: int, mode: Mode, explo
         rng=random.Random(seed),
         bounds=(-1.0, 1.0),
         mode=mode,
+        choose=choose,
         explore=explore,
         use_discouraged=use,
     )

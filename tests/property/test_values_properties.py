@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import statistics
 from functools import reduce
 
@@ -16,13 +17,16 @@ from rlem.memory.config import MemoryConfig
 from rlem.testing.memory_cases import episode, situation, taught
 from rlem.values import (
     Estimate,
+    Posterior,
     ValueConfig,
     constant_step,
+    draw,
     interval,
     lambda_return,
     merge_double,
     monte_carlo_returns,
     n_step_target,
+    posterior,
     running_mean,
 )
 
@@ -117,6 +121,46 @@ def test_an_interval_shrinks_with_visits_and_grows_with_spread(visits: int, m2: 
     assert width(visits + 1, m2) < width(visits, m2)
     assert width(visits, m2 + more) >= width(visits, m2)
     assert math.isclose(width(1, 0.0), 2 * 12.706 * 0.5)
+
+
+ranges = st.one_of(st.none(), st.tuples(st.floats(-5, 5), st.floats(0.1, 10)).map(lambda r: (r[0], sum(r))))
+
+
+@given(st.integers(1, 200), shares, st.floats(0, 1), st.floats(0.01, 0.5), ranges)
+def test_posterior_bounds_hold_the_mean_and_narrow_with_visits(
+    visits: int, place: float, spread: float, more: float, bounds: tuple[float, float] | None
+) -> None:
+    """lower <= mean <= upper within the range. More visits of the same spread never widen, more spread never
+    narrows, and a higher level holds all of a lower one."""
+    low, high = bounds or (0.0, 1.0)
+    value = min(max(low + place * (high - low), low), high)
+
+    def known(n: int, spread: float, level: float = 0.95) -> Posterior:
+        return posterior(n, value, n * (spread * (high - low)) ** 2, bounds=bounds, level=level)
+
+    def width(of: Posterior) -> float:
+        return of.upper - of.lower
+
+    one = known(visits, spread)
+    assert one.lower <= one.mean <= one.upper
+    assert bounds is None or low - 1e-9 <= one.lower <= one.upper <= high + 1e-9
+    assert width(known(visits + 1, spread)) <= width(one) + 1e-6
+    assert width(known(visits, spread + more)) >= width(one) - 1e-6
+    wider = known(visits, spread, 0.99)
+    assert wider.lower <= one.lower + 1e-6
+    assert wider.upper >= one.upper - 1e-6
+
+
+@given(st.integers(0, 50), shares, st.floats(0, 50), st.integers(0, 99), ranges)
+def test_draws_lie_within_the_range(
+    visits: int, place: float, m2: float, seed: int, bounds: tuple[float, float] | None
+) -> None:
+    """Finite, and no return that cannot be."""
+    low, high = bounds or (0.0, 1.0)
+    value = low + place * (high - low)
+    drawn = draw(visits, value, m2, bounds=bounds, rng=random.Random(seed))
+    assert math.isfinite(drawn)
+    assert bounds is None or low <= drawn <= high + 1e-9
 
 
 logs = st.lists(

@@ -7,13 +7,14 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,8 @@ class Cluster:
 @contextmanager
 def cluster(programs: Path) -> Iterator[Cluster]:
     """A running server over new files. Root becomes another user for it, as the server demands."""
-    folder = Path(tempfile.mkdtemp(prefix="rlem-pg-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"rlem-pg-{os.getpid()}-"))
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     if account:
         os.chown(folder, account.pw_uid, account.pw_gid)
@@ -159,6 +161,25 @@ def ended() -> Iterator[list[subprocess.Popen[str]]]:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+def _sweep() -> None:
+    """Ends the servers of test runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob("rlem-pg-*-*"):
+        if not _alive(int(folder.name.split("-")[2])):
+            with suppress(OSError, ValueError):
+                os.kill(int((folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def needs_psycopg() -> None:

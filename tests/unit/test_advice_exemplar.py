@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 
 from rlem.advice import Exemplar, advise, is_available
+from rlem.core.errors import UnknownNameError
 from rlem.core.types import Situation
 from rlem.memory.experience import ActionValue, Experience, Recalled
+from rlem.values import posterior
 
 ACTIONS = ("search[<words>]", "click[a]", "click[b]", "click[c]")
 
@@ -218,3 +221,56 @@ def test_json_form() -> None:
     data = exemplar.to_json()
     assert data["situation"] == exemplar.situation.key
     assert data["discouraged"] == [{"action": "click[a]", "value": 0.0, "visits": 1, "interval": [0.0, 1.0]}]
+
+
+def bounded(*values: ActionValue, **options: object) -> Exemplar:
+    """The exemplar under the rule of bounds."""
+    return make(*values, choose="bounds", **options)
+
+
+def test_bounds_encourage_what_is_surely_good() -> None:
+    """The highest lower bound wins: many good returns beat a single better one; the posterior is printed."""
+    values = (tried("click[a]", 0.9, 1), tried("click[b]", 0.7, 9, m2=0.1))
+    assert names(make(*values).encouraged) == ["click[a]"]
+    (best,) = bounded(*values).encouraged
+    known = posterior(9, 0.7, 0.1, bounds=(0.0, 1.0))
+    assert (best.action, best.interval, best.spread) == ("click[b]", (known.lower, known.upper), known.spread)
+
+
+def test_bounds_encourage_nothing_that_may_fail() -> None:
+    """Of unknown range, one success bounds nothing and a wavering one may be a failure."""
+    assert bounded(tried("click[a]", 5.0, 1), bounds=None).encouraged == ()
+    assert bounded(tried("click[a]", 1.0, 3, m2=50.0), bounds=None).encouraged == ()
+    assert names(bounded(tried("click[a]", 1.0, 9, m2=1.0), bounds=None).encouraged) == ["click[a]"]
+
+
+def test_bounds_discourage_what_is_surely_worse() -> None:
+    """Wholly below the encouraged action's interval: a few failures beside a few successes are not enough."""
+    good = tried("click[a]", 1.0, 9)
+    assert bounded(good, tried("click[b]", 0.0, 3)).discouraged == ()
+    assert names(bounded(good, tried("click[b]", 0.0, 9), tried("click[c]", 0.5, 3)).discouraged) == [
+        "click[b]"
+    ]
+
+
+def test_bounds_discourage_sure_failures_where_nothing_is_good() -> None:
+    """Its upper bound is at most what an untried action may be expected to earn: .5 in [0, 1], else 0."""
+    assert bounded(tried("click[a]", 0.0, 5)).discouraged == ()
+    assert names(bounded(tried("click[a]", 0.0, 6)).discouraged) == ["click[a]"]
+    assert bounded(tried("click[a]", 0.0, 50), bounds=None).discouraged == ()
+    assert names(bounded(tried("click[a]", -1.0, 9), bounds=None).discouraged) == ["click[a]"]
+
+
+def test_unverified_experience_encourages_under_neither_rule() -> None:
+    """Verified targets alone make the lower bound; the printed visits are theirs."""
+    assert bounded(tried("click[a]", 1.0, 50, verified=0)).encouraged == ()
+    assert bounded(tried("click[a]", -0.1, 50, verified=9, verified_q=0.9)).encouraged == ()
+    (best,) = bounded(tried("click[a]", 0.9, 50, verified=2, verified_q=0.5)).encouraged
+    known = posterior(2, 0.5, math.inf, bounds=(0.0, 1.0))
+    assert (best.value, best.visits, best.interval) == (0.5, 2, (known.lower, known.upper))
+
+
+def test_an_unknown_rule_of_choice_is_refused() -> None:
+    """With the name that was meant."""
+    with pytest.raises(UnknownNameError, match="did you mean 'bounds'"):
+        make(tried("click[a]", 1.0), choose="bound")

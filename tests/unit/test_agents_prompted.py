@@ -14,6 +14,7 @@ from rlem.memory.memory import ExperienceMemory
 from rlem.memory.volatile import InMemoryStore
 from rlem.runner.records import AdviceRecord
 from rlem.testing.scripted_model import ScriptedModel
+from rlem.values import posterior
 
 ANSWER = "Encouraged:\ngo left -> 1.0 why not"
 
@@ -83,6 +84,23 @@ def test_options_reach_prompt_and_model() -> None:
     text = model.prompts[0].user
     assert "\nDiscouraged:" not in text
     assert "Encouraged:\ngo right -> 1.0\n" in text
+
+
+def test_rank_and_choice_reach_the_prompt() -> None:
+    """What is known for sure comes before what is a little more alike, and is encouraged by its bounds."""
+    page = "a long hall with a lamp, seven doors, a carpet and a clock that has stopped at noon"
+    memory = taught(*[(f"{page} ago", "go right", 0.9)] * 12, (page, "go left", 0.9))
+    known = posterior(12, 0.9, 0.0, bounds=(0.0, 1.0))
+    for options, first in (
+        (PromptOptions(k=1), "go left -> 0.9 (n=1"),
+        (
+            PromptOptions(k=1, rank="similarity+value", choose="bounds"),
+            f"go right -> 0.9 (n=12, {known.lower:.2f} to {known.upper:.2f})",
+        ),
+    ):
+        model = answering()
+        rememberer(memory, model, "generic", options, reward_range=(0.0, 1.0)).act(view(page))
+        assert first in model.prompts[0].user
 
 
 def test_what_is_not_verified_is_never_encouraged() -> None:
@@ -206,6 +224,9 @@ def test_options_that_make_no_sense_are_refused(name: str) -> None:
         ("advice", "record", "recorded"),
         ("discourage", "fail", "failing"),
         ("compat", "referenz", "reference"),
+        ("rank", "similar", "similarity"),
+        ("choose", "values", "value"),
+        ("explore", "thomson", "thompson"),
     ],
 )
 def test_an_option_value_that_is_not_known_gets_a_proposal(name: str, value: str, meant: str) -> None:

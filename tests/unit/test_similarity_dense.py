@@ -171,7 +171,7 @@ def test_freed_rows_do_not_crowd_out_others() -> None:
 
 
 def test_a_bank_that_is_to_use_a_graph_builds_it_when_it_is_needed() -> None:
-    """Below its limit it scores all; the first question beyond it builds the graph, and finds what is near."""
+    """The first question beyond its limit builds the graph, and what is near is found."""
     pytest.importorskip("usearch")
     data = vectors(600)
     bank = filled(data, best_from=300, graph=True)

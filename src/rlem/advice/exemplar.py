@@ -1,41 +1,49 @@
-"""From an experience to advice: which recorded actions a prompt encourages, and which it discourages.
+"""From an experience to advice: the exemplar that a prompt shows of it.
 
-encouraged   argmax_a Q(g,o,a), if that Q > 0
-discouraged  { a : Q(g,o,a) <= 0 }, and the actions clearly worse than the encouraged one
-Source: Zhang et al. 2023, section 3.2. Differences are numbered in docs/advice.md.
+Which actions it encourages, discourages and names to be tried: rlem.advice.choice. Source: Zhang et al. 2023,
+section 3.2. Differences are numbered in docs/advice.md.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rlem.advice.actions import fill_template, is_template, match_template
+from rlem.advice.choice import (
+    Choose,
+    Discourage,
+    Explore,
+    choose_actions,
+    exploration,
+    interval_of,
+    may_encourage,
+    suggest,
+)
 from rlem.core.types import JSON, Situation
 from rlem.memory.experience import ActionValue, Recalled
-from rlem.values import interval
+from rlem.memory.ranking import Bounds, verified
+from rlem.values import spread
 
 Mode = Literal["recorded", "reference"]
-Discourage = Literal["failing", "failing+worse"]
 Compat = Literal["default", "reference"]
-
-_WORSE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
     """One action with its value. ``visits`` 0: the value is invented (random completion), not recorded.
 
-    ``interval`` is the 95 % interval of the value; None where it is unknown or unbounded.
+    ``interval`` is the 95 % interval of the value, ``spread`` the standard deviation of the returns; None
+    where they are unknown or unbounded.
     """
 
     action: str
     value: float
     visits: int = 0
     interval: tuple[float, float] | None = None
+    spread: float | None = None
     reason: str = ""
 
     def to_json(self) -> dict[str, JSON]:
@@ -77,43 +85,53 @@ def advise(
     *,
     rng: random.Random,
     mode: Mode = "recorded",
-    bounds: tuple[float, float] | None = None,
+    bounds: Bounds = None,
     use_discouraged: bool = True,
     discourage: Discourage = "failing+worse",
+    choose: Choose = "value",
     max_discouraged: int = 5,
     untried: int = 1,
-    explore: bool = False,
+    explore: Explore | bool = "none",
     compat: Compat = "default",
 ) -> Exemplar:
     """The exemplar made of one recalled experience.
 
-    Encouraged is the action of highest verified value, if that value and the value over all sources are
-    both above 0: what is not verified informs, it never encourages. ``bounds`` is the range of returns
-    (for the intervals). ``mode="reference"`` fills a missing side with a random available action and an
-    invented value (U[0, .5) encouraged, 0.0 discouraged). ``explore`` names untried actions even where
-    one is encouraged. ``compat="reference"``: the failing rule of the reference code, in which one
-    negative value empties the discouraged side. ``rng`` is used only for untried and random actions.
+    ``choose`` is the rule of encouraged and discouraged (rlem.advice.choice): what is not verified informs,
+    it never encourages. ``bounds`` is the range of returns. ``mode="reference"`` fills a missing side with a
+    random available action and an invented value (U[0, .5) encouraged, 0.0 discouraged). ``explore``:
+    "untried" names untried actions even where one is encouraged; "upper" and "thompson" pick one action to
+    try, which is named if untried, encouraged in place of the best if its evidence allows, and never
+    discouraged. ``compat="reference"``: the failing rule of the reference code, in which one negative value
+    empties the discouraged side. ``rng`` is used only for exploring, untried and random actions.
     """
     experience = recalled.experience
-    best = _encouraged(experience.actions, bounds)
-    failing = _reference_failing if compat == "reference" else _failing
-    bad = failing(experience.actions)
-    if compat == "default" and discourage == "failing+worse" and best is not None:
-        bad += _worse(experience.actions, best, bounds)
+    best, bad = choose_actions(
+        experience.actions, bounds, choose=choose, discourage=discourage, compat=compat
+    )
+    explore = exploration(explore)
+    tried = [a.action for a in experience.actions]
+    names: tuple[str, ...] = ()
+    if mode == "recorded" and explore in ("upper", "thompson"):
+        pool = _untried(experience.situation, tried)
+        chosen = suggest(experience.actions, pool, bounds, explore, rng)
+        names = tuple(name for name in pool if name == chosen)
+        allowed = (verified(a) for a in experience.actions if a.action == chosen and may_encourage(a))
+        best = next(allowed, best)
+        bad = [a for a in bad if a.action != chosen]
     taken = best.action if best else None
     bad = sorted((a for a in bad if a.action != taken), key=lambda a: (a.q_value, -a.visits))
-    encouraged: tuple[Advice, ...] = (best,) if best else ()
-    discouraged = tuple(_recorded(a, bounds) for a in bad[:max_discouraged]) if use_discouraged else ()
-    names: tuple[str, ...] = ()
-    tried = [a.action for a in experience.actions]
+    encouraged: tuple[Advice, ...] = (_recorded(best, bounds, choose),) if best else ()
+    shown = bad[:max_discouraged] if use_discouraged else []
+    discouraged = tuple(_recorded(a, bounds, choose) for a in shown)
     if mode == "reference":
         if not encouraged:
             encouraged = _random_advice(experience.situation, tried, rng, encourage=True)
         if use_discouraged and not discouraged:
-            shown = [advice.action for advice in encouraged]
-            discouraged = _random_advice(experience.situation, shown, rng, encourage=False)
-    elif explore or not encouraged:
-        names = _untried(experience.situation, tried, untried, rng)
+            other = [advice.action for advice in encouraged]
+            discouraged = _random_advice(experience.situation, other, rng, encourage=False)
+    elif not names and (explore == "untried" or not encouraged):
+        pool = _untried(experience.situation, tried)
+        names = tuple(rng.sample(pool, min(untried, len(pool))))
     return Exemplar(
         situation=experience.situation,
         encouraged=encouraged,
@@ -126,66 +144,22 @@ def advise(
     )
 
 
-def _encouraged(actions: Iterable[ActionValue], bounds: tuple[float, float] | None) -> Advice | None:
-    trusted = [a for a in actions if a.q_value > 0 and a.verified_visits > 0 and a.verified_q_value > 0]
-    if not trusted:
-        return None
-    best = max(trusted, key=lambda a: (a.verified_q_value, a.verified_visits))  # the first one on ties
-    if best.verified_visits == best.visits:
-        return _recorded(best, bounds)
-    # Unverified targets are mixed into q_value and m2: an encouraging line rests on verified ones alone.
-    return Advice(
-        action=best.action, value=best.verified_q_value, visits=best.verified_visits, reason=best.reason
-    )
-
-
-def _recorded(action: ActionValue, bounds: tuple[float, float] | None) -> Advice:
+def _recorded(action: ActionValue, bounds: Bounds, choose: Choose) -> Advice:
     return Advice(
         action=action.action,
         value=action.q_value,
         visits=action.visits,
-        interval=_interval(action, bounds),
+        interval=interval_of(action, bounds, choose),
+        spread=spread(action.visits, action.m2),
         reason=action.reason,
     )
 
 
-def _interval(action: ActionValue, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-    if bounds is None and action.visits < 2:
-        return None  # one target of unknown range says nothing about its spread
-    low, high = interval(action.visits, action.q_value, action.m2, bounds=bounds)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
-
-
-def _failing(actions: Iterable[ActionValue]) -> list[ActionValue]:
-    return [a for a in actions if a.q_value <= 0]
-
-
-def _reference_failing(actions: Iterable[ActionValue]) -> list[ActionValue]:
-    # The reference walks up from the lowest value and stops at the first one that is not exactly 0.
-    recorded = list(actions)
-    return [] if any(a.q_value < 0 for a in recorded) else [a for a in recorded if a.q_value == 0]
-
-
-def _worse(
-    actions: Iterable[ActionValue], best: Advice, bounds: tuple[float, float] | None
-) -> list[ActionValue]:
-    """Actions of positive value, at most half the encouraged one's, or wholly below its interval."""
-    floor = best.interval[0] if best.interval else math.inf
-    found = []
-    for action in actions:
-        own = _interval(action, bounds)
-        separate = best.interval is not None and own is not None and own[1] < floor
-        if action.q_value > 0 and (action.q_value <= _WORSE * best.value or separate):
-            found.append(action)
-    return found
-
-
-def _untried(situation: Situation, tried: list[str], count: int, rng: random.Random) -> tuple[str, ...]:
+def _untried(situation: Situation, tried: Sequence[str]) -> list[str]:
     pool = [a for a in situation.actions if not is_template(a) or not _any_filling(a, tried)]
     names = [name for name in _filled(pool, situation.task) if name not in tried]
     # A page with nothing but a search: other words are then the only thing left to try.
-    names = names or [name for name in _filled(situation.actions, situation.task) if name not in tried]
-    return tuple(rng.sample(names, min(count, len(names))))
+    return names or [name for name in _filled(situation.actions, situation.task) if name not in tried]
 
 
 def _random_advice(

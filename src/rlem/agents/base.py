@@ -15,7 +15,7 @@ AGENTS = ("rememberer", "llm-only", "static", "random", "human", "oracle")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All an agent may look at when it decides."""
+    """All an agent may look at when it decides. ``training``: it may explore; tests must not."""
 
     task: Task
     step: Step
@@ -25,6 +25,7 @@ class View:
     total_reward: float = 0.0
     step_index: int = 0
     seed: int = 0
+    training: bool = False
 
     @property
     def situation(self) -> Situation:

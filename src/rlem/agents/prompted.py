@@ -17,6 +17,7 @@ from rlem.advice import (
     prompt_style,
     retry_message,
 )
+from rlem.advice.choice import CHOICES, EXPLORATIONS, Choose, Explore, exploration
 from rlem.agents.base import Decision, View
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.seeds import derive_seed, generator
@@ -24,10 +25,14 @@ from rlem.core.types import JSON
 from rlem.llm.base import Completion, LanguageModel, Prompt, Usage
 from rlem.memory.experience import Recalled
 from rlem.memory.memory import ExperienceMemory
+from rlem.memory.ranking import RANKS, Rank
 
 _CHOICES = {
     "advice": ("recorded", "reference"),
     "discourage": ("failing", "failing+worse"),
+    "rank": RANKS,
+    "choose": CHOICES,
+    "explore": EXPLORATIONS,
     "compat": ("default", "reference"),
 }
 
@@ -46,7 +51,10 @@ class PromptOptions:
     advice            "recorded": only what was experienced; "reference": fills a missing side at random
     discourage        "failing": Q <= 0; "failing+worse": also what is clearly worse than the best
     discouraged       whether exemplars show discouraged actions at all (the paper's ablation)
-    explore           name untried actions even where one is encouraged
+    rank              "similarity+value": experiences that know something for sure come before their like
+    choose            "value": encouraged and discouraged by values (paper); "bounds": by their bounds
+    explore           "untried": name untried actions even where one is encouraged (True in older configs);
+                      "upper", "thompson": in training, suggest the action to try by upper bound or by a draw
     compat            "reference": the reference code's forms and quirks
     retries           how often an unusable answer is asked for again
     """
@@ -58,7 +66,9 @@ class PromptOptions:
     advice: Literal["recorded", "reference"] = "recorded"
     discourage: Literal["failing", "failing+worse"] = "failing+worse"
     discouraged: bool = True
-    explore: bool = False
+    rank: Rank = "similarity"
+    choose: Choose = "value"
+    explore: Explore | bool = "none"
     compat: Literal["default", "reference"] = "default"
     retries: int = 1
 
@@ -68,6 +78,8 @@ class PromptOptions:
                 raise UsageError(f"{name}={getattr(self, name)} is not possible: it must be at least 1")
         if self.retries < 0:
             raise UsageError(f"retries={self.retries} is not possible: it must be at least 0")
+        if isinstance(self.explore, bool):
+            object.__setattr__(self, "explore", exploration(self.explore))
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"value of agent option {name!r}:", getattr(self, name), known)
@@ -176,7 +188,12 @@ def rememberer(
     chosen = options or PromptOptions()
 
     def recalled(view: View) -> list[tuple[Exemplar, Recalled | None]]:
-        found = memory.recall(view.situation, chosen.k * RECALL_FACTOR)
+        wanted = chosen.k * RECALL_FACTOR
+        found = memory.recall(
+            view.situation, wanted, rank=chosen.rank, bounds=reward_range, exemplars=chosen.k
+        )
+        # Tests must not explore. Naming untried actions is no exploration: it does so by itself at times.
+        explore = chosen.explore if view.training or chosen.explore == "untried" else "none"
         pairs: list[tuple[Exemplar, Recalled | None]] = []
         for item in found:
             exemplar = advise(
@@ -186,7 +203,8 @@ def rememberer(
                 bounds=reward_range,
                 use_discouraged=chosen.discouraged,
                 discourage=chosen.discourage,
-                explore=chosen.explore,
+                choose=chosen.choose,
+                explore=explore,
                 compat=chosen.compat,
             )
             if exemplar.encouraged or exemplar.discouraged or exemplar.untried:

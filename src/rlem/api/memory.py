@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, Literal
 
 from rlem.advice import Exemplar, advise, prompt_style
-from rlem.core.errors import ClosedError, UsageError
+from rlem.advice.choice import CHOICES, Choose, Explore, exploration
+from rlem.core.errors import ClosedError, UnknownNameError, UsageError
 from rlem.core.seeds import generator
 from rlem.core.types import Episode, Situation, Transition, Trust
 from rlem.memory import history
@@ -32,6 +33,7 @@ from rlem.memory.history import Difference
 from rlem.memory.legacy import LegacyPool, load_pool
 from rlem.memory.memory import Contribution, ExperienceMemory, Progress, new_episode_id
 from rlem.memory.merging import merge
+from rlem.memory.ranking import Rank, candidates
 from rlem.memory.sqlite import SQLiteStore
 from rlem.memory.store import MAIN, Change, Store
 from rlem.memory.transfer import ImportTrust, export_episodes, import_episodes
@@ -45,13 +47,15 @@ from rlem.values import ValueConfig
 class AdviceLine:
     """One advised action: its value with visits and 95 % interval, and the experience it comes from.
 
-    ``task`` and ``similarity`` are those of the experience; ``key`` names it for ``Memory.explain``.
+    ``spread`` is the standard deviation of its returns, None where there are fewer than two. ``task`` and
+    ``similarity`` are those of the experience; ``key`` names it for ``Memory.explain``.
     """
 
     action: str
     value: float
     visits: int
     interval: tuple[float, float] | None
+    spread: float | None
     reason: str
     task: str
     similarity: float
@@ -88,12 +92,19 @@ class Memory:
         k: int = 2,
         reward_range: tuple[float, float] | None = None,
         seed: int = 0,
+        rank: Rank = "similarity",
+        choose: Choose = "value",
+        explore: Explore = "none",
     ) -> None:
         if k < 1:
             raise UsageError(f"k={k} is not possible: at least 1 exemplar must be asked for")
         if reward_range is not None and not reward_range[0] < reward_range[1]:
             raise UsageError(f"reward_range={reward_range} is not possible: give (least, greatest) return")
+        candidates(k, rank)  # refuses an unknown name now rather than at the first recall
+        if choose not in CHOICES:
+            raise UnknownNameError("rule of choice", choose, CHOICES)
         self.experience_memory = memory
+        self._rank, self._choose, self._explore = rank, choose, exploration(explore)
         self._style = prompt_style(style)
         self._k = k
         self._bounds = reward_range
@@ -140,17 +151,27 @@ class Memory:
         actions: Sequence[str] = (),
         subtask: str = "",
     ) -> tuple[Recalled, ...]:
-        """The k experiences most similar to a situation (or to these parts of one), best first."""
+        """The k experiences that rank first for a situation (or for these parts of one), best first."""
         query = situation or Situation(
             task=task, observation=observation, actions=tuple(actions), subtask=subtask
         )
-        return self.experience_memory.recall(query, self._k if k is None else k)
+        return self.experience_memory.recall(
+            query, self._k if k is None else k, rank=self._rank, bounds=self._bounds
+        )
 
-    def advise(self, situation: Situation, k: int | None = None) -> AdviceForStep:
-        """Advice on a situation; changes nothing in the memory."""
+    def advise(
+        self, situation: Situation, k: int | None = None, *, explore: Explore | None = None
+    ) -> AdviceForStep:
+        """Advice on a situation; changes nothing in the memory. ``explore`` None: as it was opened."""
         recalled = self.recall(situation, k)
         exemplars = [
-            advise(r, rng=generator(self._seed, situation.key, r.experience.key), bounds=self._bounds)
+            advise(
+                r,
+                rng=generator(self._seed, situation.key, r.experience.key, r.experience.samples),
+                bounds=self._bounds,
+                choose=self._choose,
+                explore=self._explore if explore is None else explore,
+            )
             for r in recalled
         ]
         pairs = [
@@ -306,12 +327,18 @@ class OpenEpisode:
         return self._head.id
 
     def advise(
-        self, observation: str, actions: Sequence[str] = (), *, subtask: str = "", k: int | None = None
+        self,
+        observation: str,
+        actions: Sequence[str] = (),
+        *,
+        subtask: str = "",
+        k: int | None = None,
+        explore: Explore | None = None,
     ) -> AdviceForStep:
         """What memory advises here. Remembers the situation for the next ``record``."""
         self._check_open()
         self._current = self._situation(observation, actions, subtask)
-        return self._memory.advise(self._current, k)
+        return self._memory.advise(self._current, k, explore=explore)
 
     def record(
         self,
@@ -412,6 +439,9 @@ def open(
     k: int = 2,
     reward_range: tuple[float, float] | None = None,
     seed: int = 0,
+    rank: Rank = "similarity",
+    choose: Choose = "value",
+    explore: Explore = "none",
     read_only: bool = False,
     progress: Progress | None = None,
 ) -> Memory:
@@ -423,7 +453,9 @@ def open(
     ``view`` names one of several ways to learn from the same log, each with settings of its own; one that is
     not there yet is made with the settings given.
     ``style``, ``k``, ``reward_range`` and ``seed`` shape the advice of this handle: prompt form, number of
-    exemplars, range of an episode's return (for intervals), and the choice among untried actions.
+    exemplars, range of an episode's return (for intervals), and every draw. ``rank`` ("similarity",
+    "similarity+value"), ``choose`` ("value", "bounds") and ``explore`` ("none", "untried", "upper",
+    "thompson"; open for tests with "none") say which experiences and actions it takes: docs/advice.md.
     """
     store = open_store(location, read_only=read_only)
     try:
@@ -434,7 +466,16 @@ def open(
             "max_actions": max_actions,
         }
         memory = ExperienceMemory(store, _config(store, view, given), view=view, progress=progress)
-        return Memory(memory, style=style, k=k, reward_range=reward_range, seed=seed)
+        return Memory(
+            memory,
+            style=style,
+            k=k,
+            reward_range=reward_range,
+            seed=seed,
+            rank=rank,
+            choose=choose,
+            explore=explore,
+        )
     except BaseException:
         store.close()
         raise
@@ -477,6 +518,7 @@ def _lines(
             value=advice.value,
             visits=advice.visits,
             interval=advice.interval,
+            spread=advice.spread,
             reason=advice.reason,
             task=exemplar.situation.task,
             similarity=recalled.similarity,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rlem.advice.choice import CHOICES, EXPLORATIONS
 from rlem.core.errors import UsageError
 from rlem.llm.base import LanguageModel, Usage
+from rlem.memory.ranking import RANKS
 from rlem.runner.records import RunConfig
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -121,7 +123,18 @@ def agent_options(function: Function) -> Function:
             click.option("--max-input-tokens", type=click.IntRange(1), help="Prompt budget (3700)."),
             click.option("--advice", type=NearChoice(["recorded", "reference"]), help="See docs/advice.md."),
             click.option("--no-discouraged", is_flag=True, help="Show no discouraged actions."),
-            click.option("--explore", is_flag=True, help="Name untried actions at every exemplar."),
+            click.option("--rank", type=NearChoice(RANKS), help="Of experiences (similarity)."),
+            click.option(
+                "--choose", type=NearChoice(CHOICES), help="What is encouraged and discouraged by (value)."
+            ),
+            click.option(
+                "--explore",
+                type=NearChoice(EXPLORATIONS),
+                is_flag=False,
+                flag_value="untried",
+                help="untried (or --explore alone): name untried actions at every exemplar; upper, thompson: "
+                "suggest what to try, in training only.",
+            ),
         ]
     ):
         function = option(function)
@@ -147,7 +160,9 @@ def environment_config(options: dict[str, Any]) -> dict[str, Any]:
 
 def agent_config(options: dict[str, Any]) -> dict[str, Any]:
     """Agent options as a run's config keeps them."""
-    given = take(options, "k", "temperature", "max_tokens", "max_input_tokens", "advice", "explore")
+    given = take(
+        options, "k", "temperature", "max_tokens", "max_input_tokens", "advice", "rank", "choose", "explore"
+    )
     if options.pop("no_discouraged"):
         given["discouraged"] = False
     return given

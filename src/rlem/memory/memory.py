@@ -22,11 +22,9 @@ from rlem.memory.experience import Experience, Recalled
 from rlem.memory.explain import Contribution, contributions
 from rlem.memory.features import situations_of
 from rlem.memory.influence import limit_influence
+from rlem.memory.ranking import OVER_FETCH, Bounds, Rank, candidates, rerank
 from rlem.memory.state import Progress, ViewState, until_done
 from rlem.memory.store import MAIN, Place, Store
-
-OVER_FETCH = 4
-"""So many times more are looked at where some of the most similar may have to be left out."""
 
 
 @dataclass(slots=True)
@@ -144,23 +142,30 @@ class ExperienceMemory:
     # -- recall --------------------------------------------------------------------------------------
 
     @until_done
-    def recall(self, query: Situation, k: int = 2, *, exemplars: int | None = None) -> tuple[Recalled, ...]:
+    def recall(
+        self,
+        query: Situation,
+        k: int = 2,
+        *,
+        rank: Rank = "similarity",
+        bounds: Bounds = None,
+        exemplars: int | None = None,
+    ) -> tuple[Recalled, ...]:
         """The k experiences most similar to a situation, best first. Never waits for a commit.
 
-        Order: similarity, then samples, then content key. Source: Zhang et al. 2023, section 3.2.
+        Order: similarity, then samples, then content key; or by ``rank``, with the range of returns in
+        ``bounds`` (rlem.memory.ranking). Source: Zhang et al. 2023, section 3.2.
         ``exemplars``: how many of them one advice will show (k, if nobody says); no source but the owner's
         own makes more of so many than its share (``MemoryConfig.max_influence``).
         """
         share = self.config.max_influence
-        if share is None:
-            return self._similar(query, k)
-        fetched = OVER_FETCH * k
+        fetched = wanted = candidates(k, rank)
         while True:
             found = self._similar(query, fetched)
-            kept = limit_influence(found, exemplars or k, share)[:k]
-            if len(kept) == k or len(found) < fetched:
-                return tuple(kept)
-            fetched *= OVER_FETCH
+            kept = found if share is None else limit_influence(found, exemplars or k, share)
+            if len(kept) >= wanted or len(found) < fetched:
+                return rerank(kept[:wanted], k, rank, bounds)
+            fetched *= OVER_FETCH  # the most similar ones are of a source that has had its share
 
     def _similar(self, query: Situation, k: int) -> tuple[Recalled, ...]:
         while True:

@@ -316,7 +316,7 @@ class ExperienceTable:
     def image(self) -> dict[str, NDArray[Any]]:
         """All that searching needs, as arrays."""
         keys = "".join(key or "0" * 32 for key in self._key_of)
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "keys": np.frombuffer(bytes.fromhex(keys), np.uint8),
             "free": np.array(self._free, np.int64),
             "samples": self._samples.view,

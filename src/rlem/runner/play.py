@@ -86,7 +86,7 @@ def play(
     try:
         step = environment.reset(job.task, seed=derive_seed(job.seed, job.task.id) % 2**31)
         for index in range(max_steps):
-            step = _advance(environment, agent, job.task, step, progress, index, seed)
+            step = _advance(environment, agent, job, step, progress, index, seed)
             if step.done or progress.failures >= MAX_FAILURES:
                 break
         if step.terminated:
@@ -130,7 +130,7 @@ def play(
 def _advance(
     environment: Environment,
     agent: Agent,
-    task: Task,
+    job: Job,
     step: Step,
     progress: _Progress,
     index: int,
@@ -138,7 +138,7 @@ def _advance(
 ) -> Step:
     """One decision. A format failure is noted and leaves the environment where it is."""
     view = View(
-        task=task,
+        task=job.task,
         step=step,
         history=tuple(progress.history),
         reasons=tuple(progress.reasons),
@@ -146,6 +146,7 @@ def _advance(
         total_reward=progress.total,
         step_index=index,
         seed=seed,
+        training=job.phase == "train",
     )
     decision = agent.act(view)
     progress.usage += decision.usage

@@ -39,7 +39,7 @@ class LogContract(StoreFixtures):
     @pytest.mark.parametrize(
         "what", [{"episode": "walk-004"}, {"task": "walk home by way 1"}, {"source": "scout"}], ids=str
     )
-    def test_a_forgotten_episode_never_was(self, store: Store, view: str, what: dict[str, str]) -> None:
+    def test_a_forgotten_episode_never_was(self, store: Store, view: str, what: dict[str, Any]) -> None:
         """After forget the hash is that of a memory that never saw the episodes, and so it goes on."""
         items = walks(14)
 
@@ -68,7 +68,14 @@ class LogContract(StoreFixtures):
         """Nothing, two things, or what no episode matches, is a UsageError, and nothing changes."""
         memory = taught_into(store, MemoryConfig(), walks(3))
         before = memory.hash()
-        for wrong in ({}, {"task": "a", "source": "b"}, {"episode": "nobody"}, {"source": ""}):
+        wrongs: list[dict[str, Any]] = [
+            {},
+            {"task": "a", "source": "b"},
+            {"episode": "nobody"},
+            {"source": ""},
+            {"before_s": -1.0},
+        ]
+        for wrong in wrongs:
             with pytest.raises(UsageError):
                 memory.forget(**wrong)
         assert memory.hash() == before
