@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from rlem.memory.doctor_sqlite import wreck
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
 from rlem.memory.volatile import InMemoryStore
-from rlem.testing.memory_cases import taught, taught_into, walks
+from rlem.testing.memory_cases import VIEWS, taught, taught_into, walks
 from rlem.values import ValueConfig
 
 ONE_STEP = MemoryConfig(values=ValueConfig(n=1, discount=0.9))
@@ -72,6 +73,33 @@ def test_a_sound_memory_is_found_sound_and_left_as_it_is(path: Path, store: SQLi
     assert store.revision() == before
     with closing(SQLiteStore(path, read_only=True)) as reader:
         assert examine(reader) == examine(store)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_history_of_a_memory_is_taken_for_damage(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recorded, forgotten, corrected, taken in before others, reopened, recorded by way of another view: what
+    is kept step by step, image included, is found equal to a replay under all settings."""
+    monkeypatch.setattr(state, "IMAGE_FROM", 1)
+    with closing(SQLiteStore(tmp_path / "shop.rlem")) as store:
+        memory = ExperienceMemory(store, VIEWS[name])
+        beside = ExperienceMemory(store, ONE_STEP, view="beside")
+        for item in LOG[::2]:
+            memory.record(item)
+        memory.forget(episode=LOG[4].id)
+        beside.record(LOG[1])
+        assert wrong(examine(store, full=True)) == set()
+        memory.correct(LOG[0].id, {0: 3.0})
+        memory.insert([replace(item, sequence=1) for item in LOG[3::4]])
+        memory.record(replace(LOG[5], id="later"))
+        assert wrong(examine(store, full=True)) == set()
+        again = ExperienceMemory(store)
+        again.record(replace(LOG[7], id="last"))
+        assert wrong(examine(store, full=True)) == set()
+        assert store.image("main") is not None
+        memory.forget(task=LOG[0].task)
+        assert wrong(examine(store, full=True)) == set()
 
 
 DERIVED = {

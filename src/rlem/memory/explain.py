@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from rlem.core.types import Episode
 from rlem.memory.config import MemoryConfig
+from rlem.memory.store import Store
 from rlem.memory.table import ExperienceTable
 
 
@@ -32,30 +33,54 @@ def contributions(
 ) -> list[Contribution]:
     """The visits behind one action of the experience of that key, in the order of learning.
 
-    ``episodes``: the log in canonical order; where learning is local (``Learner.local``), those that visited
-    the situation are enough.
+    ``episodes``: the log in canonical order; where learning is local (``Learner.local``), those that visited the
+    situation are enough.
     """
-    found: list[Contribution] = []
+    return _visits(ExperienceTable(config), episodes, {key}).get((key, action), [])
+
+
+def visits(
+    store: Store, config: MemoryConfig, keys: Collection[str]
+) -> dict[tuple[str, str], list[Contribution]]:
+    """The visits behind all actions of these experiences, by (key, action), in the order of learning.
+
+    Where values bootstrap, the whole log is replayed, once.
+    """
+    table = ExperienceTable(config)
+    with store.read():
+        episodes: Iterable[Episode] = store.episodes()
+        if table.learner.local:
+            names = {name for key in keys for name in store.episodes_of(key)}
+            found = [episode for episode in map(store.episode, names) if episode is not None]
+            episodes = sorted(found, key=lambda episode: (episode.sequence, episode.id))
+        return _visits(table, episodes, keys)
+
+
+def _visits(
+    table: ExperienceTable, episodes: Iterable[Episode], keys: Collection[str]
+) -> dict[tuple[str, str], list[Contribution]]:
+    found: dict[tuple[str, str], list[Contribution]] = {}
 
     def note(episode: Episode, step: int, target: float) -> None:
         item = episode.transitions[step]
-        if item.situation.key == key and item.action == action:
-            ahead = 0.0
-            for later in reversed(episode.transitions[step:]):
-                if later.action is not None:
-                    ahead = later.reward + config.values.discount * ahead
-            found.append(
-                Contribution(
-                    episode=episode,
-                    step=step,
-                    reward=item.reward,
-                    target=target,
-                    return_=ahead,
-                    n=len(found) + 1,
-                )
+        if item.situation.key not in keys:
+            return
+        ahead = 0.0
+        for later in reversed(episode.transitions[step:]):
+            if later.action is not None:
+                ahead = later.reward + table.config.values.discount * ahead
+        known = found.setdefault((item.situation.key, item.action or ""), [])
+        known.append(
+            Contribution(
+                episode=episode,
+                step=step,
+                reward=item.reward,
+                target=target,
+                return_=ahead,
+                n=len(known) + 1,
             )
+        )
 
-    table = ExperienceTable(config)
     table.learner.observe = note
     for episode in episodes:
         table.learn(episode)

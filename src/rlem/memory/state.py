@@ -237,7 +237,7 @@ class ViewState:
 
     def learn_after(self, place: Place | None, progress: Progress | None = None) -> None:
         """Learns the episodes of the log behind a place."""
-        total = self.store.count()
+        total = self.store.count() if progress else 0
         for chunk in chunks(self.store.episodes(after=place), CHUNK):
             with self.lock:
                 self._book.fetch(situations_of(chunk))  # whoever wrote them has stored their features

@@ -185,7 +185,8 @@ class Store(Protocol):
         ...
 
     def erase(self) -> None:
-        """After a ``delete``: makes sure that no deleted byte is left in the files."""
+        """After a ``delete``: makes sure that no deleted byte is left in the files. A read that this thread
+        has open goes on in the state after it."""
         ...
 
     # -- history -------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ def open_file(file: Path | str, *, write: bool = False, view: str = "main") -> I
 @contextmanager
 def open_source(file: Path | str) -> Iterator[ExperienceMemory]:
     """A memory that is to be copied: open for writing where possible, so that it can note the copy."""
+    with open_place(file):
+        pass  # for writing, an empty place would be made into a memory
     with ExitStack() as stack:
         try:
             opened = stack.enter_context(open_file(file, write=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,9 @@ from rlem.core.types import Situation
 from rlem.values import interval
 
 if TYPE_CHECKING:
+    from rlem.memory.config import MemoryConfig
     from rlem.memory.experience import ActionValue, Experience
+    from rlem.memory.explain import Contribution
     from rlem.memory.memory import ExperienceMemory
 
 
@@ -106,7 +108,7 @@ def explain(
     with open_file(file, view=view) as opened:
         if key is not None:
             experience = _by_key(opened, key)
-            found = [_explained(opened, experience, {a.action: "" for a in experience.actions})]
+            found = [_described(experience, {a.action: "" for a in experience.actions})]
         else:
             found = _advised(opened, _situation(opened, query, observation, episode, step), k)
         if action is not None:
@@ -114,6 +116,7 @@ def explain(
             if key is not None and not found[0]["actions"]:
                 known = ", ".join(a.action for a in experience.actions)
                 raise UsageError(f"action {action!r} was never tried there; tried were: {known}")
+        _add_visits(opened, found)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -165,12 +168,12 @@ def _advised(opened: ExperienceMemory, situation: Situation, k: int) -> list[dic
             if line.key == recalled.experience.key
         }
         likeness = {"similarity": recalled.similarity, "parts": dict(recalled.parts)}
-        found.append({**likeness, **_explained(opened, recalled.experience, sides)})
+        found.append({**likeness, **_described(recalled.experience, sides)})
     return found
 
 
-def _explained(opened: ExperienceMemory, experience: Experience, sides: Mapping[str, str]) -> dict[str, Any]:
-    """An experience with these of its actions: what is said of each, its value, and where that comes from."""
+def _described(experience: Experience, sides: Mapping[str, str]) -> dict[str, Any]:
+    """An experience with these of its actions: the value of each, and what is said of it."""
     actions = [a for a in experience.actions if a.action in sides]
     return {
         "key": experience.key,
@@ -178,8 +181,7 @@ def _explained(opened: ExperienceMemory, experience: Experience, sides: Mapping[
         "observation": experience.situation.observation,
         "history": list(experience.history),
         "actions": [
-            {**_statistics(a), "advice": sides[a.action], "visits": _visits(opened, experience.key, a.action)}
-            for a in sorted(actions, key=lambda a: -a.q_value)
+            {**_statistics(a), "advice": sides[a.action]} for a in sorted(actions, key=lambda a: -a.q_value)
         ],
     }
 
@@ -197,22 +199,30 @@ def _statistics(action: ActionValue) -> dict[str, Any]:
     }
 
 
-def _visits(opened: ExperienceMemory, key: str, action: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "n": c.n,
-            "episode": c.episode.id,
-            "step": c.step,
-            "reward": c.reward,
-            "target": c.target,
-            "return": c.return_,
-            "status": c.episode.status,
-            "source": c.episode.source,
-            "trust": opened.config.trust_of(c.episode),
-            "corrected": any(made.step == c.step for made in c.episode.corrections),
-        }
-        for c in opened.contributions(key, action)
-    ]
+def _add_visits(opened: ExperienceMemory, found: Sequence[dict[str, Any]]) -> None:
+    """Adds to each action where its value comes from."""
+    from rlem.memory.explain import visits
+
+    known = visits(opened.store, opened.config, {item["key"] for item in found})
+    for item in found:
+        for action in item["actions"]:
+            made = known.get((item["key"], action["action"]), [])
+            action["visits"] = [_visit(opened.config, one) for one in made]
+
+
+def _visit(config: MemoryConfig, visit: Contribution) -> dict[str, Any]:
+    return {
+        "n": visit.n,
+        "episode": visit.episode.id,
+        "step": visit.step,
+        "reward": visit.reward,
+        "target": visit.target,
+        "return": visit.return_,
+        "status": visit.episode.status,
+        "source": visit.episode.source,
+        "trust": config.trust_of(visit.episode),
+        "corrected": any(made.step == visit.step for made in visit.episode.corrections),
+    }
 
 
 def _print(console: Console, item: Mapping[str, Any]) -> None:
