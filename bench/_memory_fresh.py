@@ -30,14 +30,12 @@ import numpy as np
 from bench._common import p50, timed
 from bench._memory_made import queries
 from bench._webshop_fresh import rss_mib
-from numpy.typing import NDArray
 
 from rlem.api.memory import open_store
 from rlem.core.types import Episode, Situation
 from rlem.memory.codec import episode_from_json
 from rlem.memory.measure import measure
 from rlem.memory.memory import ExperienceMemory
-from rlem.similarity import index as searching
 from rlem.similarity.index import SimilarityIndex
 
 COMMITS = 20
@@ -48,26 +46,6 @@ BLOCK_BYTES = 1 << 26
 def index_of(memory: ExperienceMemory) -> SimilarityIndex:
     """The search index under a memory; nobody but a benchmark needs it."""
     return memory._state.table.index
-
-
-class Probe:
-    """An index that can be made to look for candidates at any size."""
-
-    def __init__(self, index: SimilarityIndex) -> None:
-        self.best_from = searching.EXACT_LIMIT + 1
-        self.scores, self.scores_of = index.scores, index.scores_of
-        self._index = index
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def candidates(self, query: Situation, wanted: int) -> NDArray[np.int64] | None:
-        """Those of the index, if it holds so many."""
-        usual, searching.EXACT_LIMIT = searching.EXACT_LIMIT, self.best_from - 1
-        try:
-            return self._index.candidates(query, wanted)
-        finally:
-            searching.EXACT_LIMIT = usual
 
 
 def scanned_bytes(index: SimilarityIndex) -> int:
@@ -103,14 +81,14 @@ def recall(place: str, episodes: list[Episode]) -> dict[str, Any]:
     memory, about = opened(place, unseen)
     warm = recalls(memory, unseen[1:])
     rss = rss_mib()
-    count = scanned_bytes(index_of(memory))
-    floor = scan_ms(count)
-    probe, some = Probe(index_of(memory)), unseen[: max(20, len(unseen) // 3)]
-    usual, forced = measure(probe, some), measure(probe, some, best_from=1)
     after = []
     for episode, query in zip(news, unseen, strict=False):
         memory.record(episode)
         after += recalls(memory, [query])
+    index, some = index_of(memory), unseen[: max(20, len(unseen) // 3)]
+    count = scanned_bytes(index)
+    floor = scan_ms(count)
+    usual, forced = measure(index, some), measure(index, some, best_from=1)
     memory.close()
     return {
         **about,

@@ -255,9 +255,13 @@ def test_an_embedding_that_is_gone_can_be_replaced(shop: Path) -> None:
 # -- explain -----------------------------------------------------------------------------------------
 
 
-def test_explain_lists_every_visit_behind_a_value(shop: Path) -> None:
+@pytest.mark.parametrize("quick", [False, True])
+def test_explain_lists_every_visit_behind_a_value(shop: Path, quick: bool) -> None:
     """Targets average to the value, rewards to the mean reward; n counts up; sources, trust, corrections."""
-    for experience in corrected().experiences():
+    if quick:
+        well("memory", "rebuild", shop.name, "-n", "1", "--discount", ".9", cwd=shop.parent)
+    config = MemoryConfig(values=ValueConfig(n=1, discount=0.9)) if quick else None
+    for experience in corrected(config).experiences():
         (found,) = read("memory", "explain", shop.name, experience.key, cwd=shop.parent)
         assert {a["action"] for a in found["actions"]} == {a.action for a in experience.actions}
         for action in found["actions"]:
@@ -304,6 +308,15 @@ def test_explain_shows_a_corrected_reward(shop: Path) -> None:
     (line,) = (line for line in text.splitlines() if "walk-000" in line)
     assert "0.250" in line
     assert "corrected" in line
+
+
+def test_a_known_range_of_returns_bounds_every_value(shop: Path) -> None:
+    """Without it one visit bounds nothing; with it each value has an interval, within the range."""
+    key = LOG[0].transitions[0].situation.key
+    (plain,) = read("memory", "explain", shop.name, key, cwd=shop.parent)
+    assert [a["interval"] for a in plain["actions"] if a["n"] == 1] == [None]
+    (known,) = read("memory", "explain", shop.name, key, "--reward-range", "-9", "9", cwd=shop.parent)
+    assert all(-9 <= a["interval"][0] < a["value"] < a["interval"][1] <= 9 for a in known["actions"])
 
 
 @pytest.mark.parametrize(

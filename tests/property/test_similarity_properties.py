@@ -109,7 +109,7 @@ def random_text(rng: random.Random) -> str:
     return " ".join(f"w{min(int(rng.paretovariate(0.7)), 59)}" for _ in range(rng.randrange(12)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), tail=st.sampled_from([0, 200, 32_768]), static=st.booleans())
 def test_changed_bank_equals_new_bank(seed: int, tail: int, static: bool) -> None:
     """Hundreds of random changes and some reloads later a bank scores as one built from its contents.
@@ -143,7 +143,7 @@ def test_changed_bank_equals_new_bank(seed: int, tail: int, static: bool) -> Non
         assert bank.scores_of(query, rows).tobytes() == scores[rows].tobytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_reloaded_index_equals_kept_index(seed: int) -> None:
     """An index that was written and read in between goes on as one that stayed: scores, parts, sharing."""

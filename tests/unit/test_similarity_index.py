@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -19,12 +19,11 @@ from rlem.similarity import (
     Similarity,
     SimilarityIndex,
     default,
-    inverted,
     webshop,
     weighted,
     wikihow,
 )
-from rlem.similarity import index as index_module
+from rlem.similarity.fields import digest
 
 GOODS = ("click[back to search]", "click[< prev]", "click[buy now]")
 OTHER = ("click[back to search]", "click[< prev]")
@@ -266,12 +265,11 @@ def queries(count: int) -> list[Situation]:
 
 
 @pytest.fixture
-def searched(monkeypatch: pytest.MonkeyPatch) -> SimilarityIndex:
+def searched() -> SimilarityIndex:
     """An index of 2,000 tasks with 3 pages each that is large enough to be searched by candidates."""
-    monkeypatch.setattr(index_module, "EXACT_LIMIT", 1000)
-    monkeypatch.setattr(inverted, "SEARCH_FROM", 1000)
     rng = np.random.default_rng(1)
     index = SimilarityIndex(default())
+    index.best_from = 1000
     index.add_many(range(6000), [page for _ in range(2000) for page in shopping(rng, 3)])
     return index
 
@@ -285,7 +283,7 @@ def test_candidates_hold_the_best(searched: SimilarityIndex) -> None:
         assert len(slots) < 3000
         scores = searched.scores(query)
         assert searched.scores_of(query, slots).tobytes() == scores[slots].tobytes()
-        found.append(min(10, np.count_nonzero(scores[slots] >= np.sort(scores)[-10])))
+        found.append(min(10, int(np.count_nonzero(scores[slots] >= np.sort(scores)[-10]))))
     assert np.mean(found) >= 9.9
 
 
@@ -294,6 +292,7 @@ def test_candidates_follow_changes(searched: SimilarityIndex) -> None:
     query = queries(1)[0]
     searched.add(6000, query)
     for index in (searched, reloaded(searched)):
+        index.best_from = 1000
         slots = index.candidates(query, 1)
         assert slots is not None
         assert 6000 in slots
@@ -313,6 +312,43 @@ def test_a_text_of_all_slots_proposes_few(searched: SimilarityIndex) -> None:
     assert slots is not None
     assert 6017 in slots
     assert len(slots) < 3000
+
+
+def test_candidates_may_come_from_elsewhere(searched: SimilarityIndex) -> None:
+    """What is proposed for a feature goes before the bank's own candidates; names nobody knows are left out,
+    and where nothing is proposed the bank's own are taken."""
+    (query,) = queries(1)
+    own = searched.candidates(query, 1)
+    asked: list[tuple[str, int]] = []
+
+    def propose(fingerprint: str, features: bytes, wanted: int) -> list[bytes] | None:
+        asked.append((fingerprint, wanted))
+        if "task" not in fingerprint:
+            return None
+        return [digest("nobody knows this"), digest(query.task)]
+
+    stranger = replace(query, observation="never seen before")
+    searched.add(6000, stranger)
+    found = searched.candidates(query, 1, propose)
+    assert found is not None
+    assert own is not None
+    assert 6000 in found
+    assert len(found) < len(own)
+    assert {fingerprint for fingerprint, _ in asked} == {t.fingerprint for t in searched._terms}
+
+
+def test_a_rare_page_type_is_found() -> None:
+    """Pages of a type that one task in fifty has are found, however many better tasks are without one."""
+    index = SimilarityIndex(webshop())
+    index._best_from = 1000  # the banks score all of so few
+    tasks = [shopping(np.random.default_rng(n), 1)[0].task for n in range(5000)]
+    rare = range(0, 5000, 50)
+    index.add_many(range(5000), [situation(task) for task in tasks])
+    index.add_many(range(5000, 5100), [situation(tasks[n], OTHER) for n in rare])
+    query = situation(queries(1)[0].task, OTHER)
+    slots, scores = index.candidates(query, 10), index.scores(query)
+    assert slots is not None
+    assert np.count_nonzero(scores[slots] >= np.sort(scores)[-10]) >= 10
 
 
 def test_small_indexes_have_no_candidates() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.types import Situation
-from rlem.similarity import Lexical
+from rlem.similarity import Lexical, inverted
 from rlem.similarity.inverted import InvertedBank, unpack
 from rlem.similarity.lexical import words_of
 
@@ -159,3 +159,28 @@ def test_replaced_texts_take_no_lasting_room() -> None:
         bank.remove(0)
     assert len(bank) == 0
     assert bank.postings < 3000
+
+
+def test_best_needs_rare_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are found by rare words; where too few have any, all must be scored. New rows are always there."""
+    monkeypatch.setattr(inverted, "SEARCH_FROM", 100)
+    feature = Lexical("observation")
+    bank = InvertedBank(tail_entries=100)
+    for row, features in enumerate(feature.encode([f"page word{row} pair{row // 2}" for row in range(200)])):
+        bank.add(row, features)
+    common, rare = feature.encode(["page", "page word7 pair3"])
+    assert bank.best(common, 1) is None
+    assert bank.best(rare, 10) is None
+    found = bank.best(rare, 1)
+    assert found is not None
+    assert 7 in found
+    assert set(found.tolist()) <= {6, 7}
+    bank.add(200, common)
+    found = bank.best(rare, 1)
+    assert found is not None
+    assert {7, 200} <= set(found.tolist())
+    bank.remove(7)
+    found = bank.best(rare, 1)
+    assert found is not None
+    assert 7 not in found
+    assert 6 in found

@@ -33,8 +33,8 @@ def contributions(
 ) -> list[Contribution]:
     """The visits behind one action of the experience of that key, in the order of learning.
 
-    ``episodes``: the log in canonical order; where learning is local (``Learner.local``), those that visited the
-    situation are enough.
+    ``episodes``: the log in canonical order; where learning is local (``Learner.local``), those that visited
+    the situation are enough.
     """
     return _visits(ExperienceTable(config), episodes, {key}).get((key, action), [])
 

@@ -122,9 +122,7 @@ def measure(
 def _measured(index: Searched, queries: Sequence[Situation], clock: Callable[[], float]) -> Measured:
     wanted = min(WANTED, len(index))
     floors, exact_s, hits, scored, approximate_s = [], [], 0, 0, []
-    for (
-        query
-    ) in queries:  # a pass of its own, that features and derived indexes are made outside of the times
+    for query in queries:  # a pass of its own: features and derived indexes are no part of the times
         slots = index.candidates(query, wanted)
         index.scores_of(query, np.zeros(0, np.int64) if slots is None else slots)
     for query in queries:

@@ -6,6 +6,7 @@ One object over one view of one store. All methods are thread-safe; several proc
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from rlem.memory.experience import Experience, Recalled
 from rlem.memory.explain import Contribution, contributions
 from rlem.memory.features import situations_of
 from rlem.memory.influence import limit_influence
+from rlem.memory.measure import Measured, measure, perturbed
 from rlem.memory.ranking import OVER_FETCH, Bounds, Rank, candidates, rerank
 from rlem.memory.state import Progress, ViewState, until_done
 from rlem.memory.store import MAIN, Place, Store
@@ -197,6 +199,19 @@ class ExperienceMemory:
             else:
                 episodes = self.store.episodes()
             return contributions(self.config, episodes, key, action)
+
+    def measure_recall(self, queries: int = 200, seed: int = 0, *, best_from: int | None = None) -> Measured:
+        """How well recall by candidates finds what scoring all finds, on queries like this memory's own.
+
+        ``best_from``: look for candidates from so many experiences on, as in a larger memory; by default as
+        recall does. Errors: UsageError for an empty memory or without queries.
+        """
+        with self._state.steady() as table:
+            keys = sorted(table.keys())
+            some = random.Random(seed).sample(keys, min(len(keys), 2 * queries))
+            situations = [experience.situation for experience in table.experiences(some)]
+            asked = perturbed(situations, queries, seed=seed)
+            return measure(table.index, asked, best_from=best_from)
 
     # -- recording -----------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from rlem.core.errors import (
     UsageError,
 )
 from rlem.core.types import Episode, Situation
+from rlem.memory.candidates import DENSE, CandidateStore
 from rlem.memory.codec import canonical
 from rlem.memory.config import MemoryConfig
 from rlem.memory.features import FeatureBook, situations_of
@@ -163,11 +164,17 @@ class ViewState:
             self.table.fill(self.fetch(keys))
             return True
 
+    def _propose(self, fingerprint: str, features: bytes, wanted: int) -> list[bytes] | None:
+        """Candidates that the store itself finds, where it can."""
+        if fingerprint.startswith(DENSE) and isinstance(self.store, CandidateStore):
+            return self.store.nearest(fingerprint, features, wanted)
+        return None
+
     # -- deriving ------------------------------------------------------------------------------------
 
     def _new_table(self, config: MemoryConfig) -> tuple[ExperienceTable, FeatureBook]:
         book = FeatureBook(self.store, config.similarity)
-        table = ExperienceTable(config, book.of, self.fetch)
+        table = ExperienceTable(config, book.of, self.fetch, self._propose)
         return table, book
 
     def _load(self, progress: Progress | None = None) -> None:

@@ -23,6 +23,7 @@ from rlem.memory.learner import Learner
 from rlem.memory.store import Derived
 from rlem.similarity.growing import Growing
 from rlem.similarity.index import SimilarityIndex
+from rlem.similarity.term import Proposer
 
 
 class FeatureSource(Protocol):
@@ -53,6 +54,7 @@ class ExperienceTable:
         config: MemoryConfig,
         features: FeatureSource | None = None,
         load: Loader = lambda keys: (),
+        propose: Proposer | None = None,
     ) -> None:
         self.config = config
         self.index = SimilarityIndex(config.similarity)
@@ -61,6 +63,7 @@ class ExperienceTable:
         """Situations by key of what changed, appeared or went since ``saved``."""
         self._features = features
         self._load = load
+        self._propose = propose
         self._slot_of: dict[str, int] = {}
         self._key_of: list[str] = []  # by slot; "" in free ones
         self._free: list[int] = []
@@ -108,7 +111,7 @@ class ExperienceTable:
         k = min(k, len(self))
         if k < 1:
             return []
-        slots = self.index.candidates(query, k)
+        slots = self.index.candidates(query, k, self._propose)
         if slots is None or len(slots) < k:
             scores = self.index.scores(query)
             slots = self._best(scores, k)

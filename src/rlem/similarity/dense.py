@@ -37,9 +37,12 @@ class DenseBank:
 
     A product is a sum of whole numbers below 2**24, which float32 adds without any rounding: the same score
     in whatever order, row or machine. ``scores`` is exact at any size. ``best`` looks at candidates from
-    ``best_from`` rows on and scores those exactly. ``graph``: they come from a graph, built when it is first
+    ``best_from`` rows on and scores those exactly; ``over_fetch`` texts are enough for a situation that is
+    wanted. ``graph``: they come from a graph, built when it is first
     needed, not from sign bits.
     """
+
+    over_fetch = 4
 
     def __init__(self, *, best_from: int = BEST_FROM, graph: bool = False) -> None:
         self.best_from = best_from

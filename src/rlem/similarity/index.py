@@ -13,7 +13,7 @@ from rlem.core.errors import UsageError
 from rlem.core.types import Situation
 from rlem.similarity.base import Scores, Similarity
 from rlem.similarity.growing import Growing
-from rlem.similarity.term import Ints, Term, strip
+from rlem.similarity.term import Ints, Proposer, Term, strip
 
 DECIMALS = 9
 """Scores are rounded so far: the order of a summation must never decide a rank."""
@@ -21,10 +21,10 @@ DECIMALS = 9
 EXACT_LIMIT = 100_000
 """An index of more slots is searched by candidates."""
 
-OVER_FETCH = 40
-"""Texts that each term proposes for a slot that is wanted: measured by bench/search.py."""
-
 _WANTED_AT_LEAST = 10
+
+_WIDER = (1, 4, 16)
+"""How many times as many are proposed, one after the other, while a rare page type is hardly among them."""
 
 
 class SimilarityIndex:
@@ -51,6 +51,7 @@ class SimilarityIndex:
         self._terms = [Term(weight / total, feature, static) for weight, feature in similarity.terms]
         self._used = Growing(np.bool_)
         self._count = 0
+        self._best_from = EXACT_LIMIT
 
     @property
     def similarity(self) -> Similarity:
@@ -61,6 +62,17 @@ class SimilarityIndex:
     def capacity(self) -> int:
         """The highest slot ever used plus one; the length of ``scores``."""
         return self._used.size
+
+    @property
+    def best_from(self) -> int:
+        """More slots than so many are searched by candidates; lower it to see how well that works."""
+        return self._best_from
+
+    @best_from.setter
+    def best_from(self, slots: int) -> None:
+        self._best_from = slots
+        for term in self._terms:
+            term.search_from(slots)
 
     def __len__(self) -> int:
         """Used slots."""
@@ -125,19 +137,25 @@ class SimilarityIndex:
         """Similarity of the query to these used slots: bit for bit ``scores(query)[slots]``."""
         return self._sum(term.scores_of(query, slots) * term.weight for term in self._terms)
 
-    def candidates(self, query: Situation, wanted: int) -> Ints | None:
+    def candidates(self, query: Situation, wanted: int, propose: Proposer | None = None) -> Ints | None:
         """Slots that very likely hold the ``wanted`` most similar ones, to be scored by ``scores_of``.
 
-        None: score all, because there are no more than ``EXACT_LIMIT`` or no term can tell.
+        ``propose`` goes before the index's own way to find them. None: score all, because there are no more
+        than ``best_from`` or no term can tell.
         """
-        if self._count <= EXACT_LIMIT:
+        if self._count <= self.best_from:
             return None
-        found = [term.candidates(query, OVER_FETCH * max(wanted, _WANTED_AT_LEAST)) for term in self._terms]
         proposed = np.zeros(self.capacity, bool)
-        for slots in found:
-            if slots is not None:
-                proposed[slots] = True
-        return np.flatnonzero(proposed) if any(slots is not None for slots in found) else None
+        least = max(wanted, _WANTED_AT_LEAST)
+        for factor in _WIDER:
+            found = [term.candidates(query, factor * least, propose) for term in self._terms]
+            if all(slots is None for slots in found):
+                return None
+            proposed[np.concatenate([slots for slots in found if slots is not None])] = True
+            slots = np.flatnonzero(proposed)
+            if all(term.met_by(query, slots, 2 * wanted) for term in self._terms):
+                break
+        return slots
 
     def parts(self, query: Situation, slot: int) -> dict[str, float]:
         """The score of each feature by name (a second feature of one name gets "name 2").

@@ -13,6 +13,7 @@ nothing cancels, and what rounding adds up over a million changes stays far belo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,8 @@ from rlem.similarity.growing import Growing
 from rlem.similarity.postings import Codes, Ints, Postings, count, ragged
 
 TAIL_ENTRIES = 16_384
-"""The tail becomes a run of postings when it has more entries than this."""
+"""The tail becomes a run of postings when it has more entries than this. And when more texts were removed
+than are left (and than a 16th of this number), everything is sorted anew without them."""
 
 _RUN_RATIO = 4
 """A run that is not so many times longer than what comes after it is merged with it."""
@@ -33,7 +35,7 @@ _RUN_RATIO = 4
 SEARCH_FROM = 20_000
 """Fewer texts than this are all scored."""
 
-_LISTED_AT_MOST = 200_000
+_LISTED_AT_MOST = 300_000
 """Postings that a search for the best rows follows, those of the weightiest features first."""
 
 _SAMPLE = 32_768
@@ -71,6 +73,7 @@ class InvertedBank:
     """
 
     def __init__(self, *, static: bool = False, tail_entries: int = TAIL_ENTRIES) -> None:
+        self.best_from = SEARCH_FROM
         self._static = static
         self._tail_entries = tail_entries
         self._doc_of_row = Growing(np.int64, fill=-1)
@@ -159,8 +162,11 @@ class InvertedBank:
         return self._cosines(query, self._sums_of(docs, query), self._inverse_lengths(docs))
 
     def best(self, features: bytes, wanted: int) -> Ints | None:
-        """Rows that are best by their weightiest listed features, and all rows in the tail."""
-        if len(self) < SEARCH_FROM:
+        """Rows that are best by their weightiest listed features, and all rows in the tail.
+
+        None also if too few rows have any of these features.
+        """
+        if len(self) < self.best_from:
             return None
         query = self._query(features)
         order = np.argsort(-query.factors)
@@ -168,7 +174,11 @@ class InvertedBank:
         if self._rough is None:
             self._rough = self._inverse_lengths(slice(0, len(total)))
         total *= self._rough
+        if self._dead:
+            total *= self._alive.view[: len(total)]
         docs = np.flatnonzero(total > _bar(total, wanted))
+        if 2 * len(docs) < wanted:
+            return None
         docs = np.concatenate([docs, np.arange(len(total), self._alive.size)])
         rows: Ints = self._row_of_doc.view[docs[self._alive.view[docs]]]
         return rows
@@ -198,8 +208,8 @@ class InvertedBank:
         """The query's features under the present IDF."""
         self._settle()
         hashes, codes = unpack(features)
-        find = self._number.get
-        numbers = np.array([find(value, -1) for value in hashes.tolist()], np.int64)
+        found = map(self._number.get, hashes.tolist(), itertools.repeat(-1))
+        numbers = np.fromiter(found, np.int64, len(hashes))
         known = numbers >= 0
         weights, idf = codes.astype(np.float64), np.ones(len(codes))
         if not self._static:
@@ -301,7 +311,7 @@ class InvertedBank:
 
     def _settle(self, *, flush: bool = False) -> None:
         """Sorts a long tail into runs and brings S1 and S2 to the present df."""
-        if self._dead > len(self) + 1024:
+        if self._dead > len(self) + self._tail_entries // 16:
             self._rebuild()
         elif self._tail_docs.size > (0 if flush else self._tail_entries):
             self._flush()

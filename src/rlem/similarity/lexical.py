@@ -24,7 +24,7 @@ STEPS = 32
 """Weights are kept as whole multiples of 1/32, so they fit a byte and add up without rounding."""
 
 _MOST = 255
-_CODES = (0, *(round(STEPS * (1.0 + math.log(count))) for count in range(1, _MOST + 1)))
+_CODES = np.array([0, *(round(STEPS * (1.0 + math.log(count))) for count in range(1, _MOST + 1))], np.uint8)
 
 # Chinese and Japanese are written without blanks: there every character is a word of its own.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -110,12 +110,14 @@ class Lexical:
 
     def _encode(self, text: str) -> bytes:
         words = words_of(text)
-        counts = Counter(itertools.chain.from_iterable(_hashes(word, self.grams or 0) for word in words))
+        hashes_of = map(_hashes, words, itertools.repeat(self.grams or 0))
+        counts = Counter(itertools.chain.from_iterable(hashes_of))
         if self.bigrams:
             counts.update(_crc32(f"{first} {second}") for first, second in itertools.pairwise(words))
-        hashes = sorted(counts)
-        codes = [_CODES[min(counts[number], _MOST)] for number in hashes]
-        return pack(np.array(hashes, np.uint32), np.array(codes, np.uint8))
+        hashes = np.fromiter(counts, np.uint32, len(counts))
+        codes = _CODES[np.minimum(np.fromiter(counts.values(), np.int64, len(counts)), _MOST)]
+        order = np.argsort(hashes)
+        return pack(hashes[order], codes[order])
 
 
 @lru_cache(maxsize=_WORDS_KEPT)

@@ -22,6 +22,8 @@ from rlem.similarity.base import Scores
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.uint8]
+Patterns = NDArray[np.uint16]
+Shape = tuple[int, int]
 
 COMMON_SHARE = 8
 """A feature of more than one text in so many goes into a group."""
@@ -53,7 +55,7 @@ class Postings:
     columns: NDArray[np.int32]
     group_starts: Ints
     table: Codes
-    patterns: NDArray[np.uint16]
+    patterns: Patterns
 
     @classmethod
     def build(cls, texts: NDArray[Any], numbers: NDArray[Any], codes: Codes, shape: Shape) -> Postings:
@@ -170,9 +172,7 @@ class Postings:
         end = int(np.searchsorted(numbers, len(self.column)))
         return numbers[:end], factors[:end]
 
-    def _group_sums(
-        self, numbers: Ints, factors: Scores, squared: bool
-    ) -> Iterator[tuple[NDArray[np.uint16], Scores]]:
+    def _group_sums(self, numbers: Ints, factors: Scores, squared: bool) -> Iterator[tuple[Patterns, Scores]]:
         """Of each group that holds any of these features: the pattern of each text, each pattern's sum."""
         lines = self.column[numbers]
         group = np.searchsorted(self.group_starts, lines, side="right") - 1
@@ -180,9 +180,6 @@ class Postings:
             inside = group == number
             codes = self.table[lines[inside]].astype(np.float64)
             yield self.patterns[number], factors[inside] @ (codes * codes if squared else codes)
-
-
-Shape = tuple[int, int]
 
 
 def count(places: NDArray[Any], weights: NDArray[Any], size: int) -> Scores:
@@ -211,41 +208,37 @@ def _stable_order(keys: NDArray[Any], top: int) -> Ints:
     return order
 
 
-def _group(
-    texts: NDArray[Any], codes: Codes, starts: Ints, size: int
-) -> tuple[Ints, Codes, NDArray[np.uint16]]:
+def _group(texts: NDArray[Any], codes: Codes, starts: Ints, size: int) -> tuple[Ints, Codes, Patterns]:
     """Puts columns (entries from ``starts[c]`` on) into groups of as many as give few enough patterns."""
-    group_starts, tables, patterns = [0], [], []
-    pattern, table = np.zeros(size, np.uint16), np.zeros((0, 1), np.uint8)
+    empty = np.zeros(size, np.int32), np.zeros((0, 1), np.uint8)
+    groups, group_starts = [empty], [0]
     for line in range(len(starts) - 1):
-        part = slice(starts[line], starts[line + 1])
-        while True:
-            where, code, known = texts[part], codes[part], table.shape[1]
-            mixed = pattern[where].astype(np.int64) * 256 + code
-            seen = np.zeros(known * 256, bool)
-            seen[mixed] = True
-            new = np.flatnonzero(seen)
-            if known + len(new) <= _PATTERNS or not len(table):
+        column = slice(starts[line], starts[line + 1])
+        for group in (groups.pop(), empty):
+            larger = _with_column(*group, texts[column], codes[column])
+            if larger[1].shape[1] <= _PATTERNS:
                 break
+            groups.append(group)
             group_starts.append(line)
-            tables.append(table)
-            patterns.append(pattern)
-            pattern, table = np.zeros(size, np.uint16), np.zeros((0, 1), np.uint8)
-        number = np.zeros(known * 256, np.uint16)
-        number[new] = np.arange(known, known + len(new))
-        pattern[where] = number[mixed]
-        table = np.concatenate([table, table[:, new // 256]], axis=1)
-        table = np.concatenate([table, [np.concatenate([np.zeros(known, np.uint8), new % 256])]]).astype(
-            np.uint8
-        )
-    if len(table):
-        group_starts.append(len(starts) - 1)
-        tables.append(table)
-        patterns.append(pattern)
-    widest = max((table.shape[1] for table in tables), default=1)
-    padded = [np.pad(table, ((0, 0), (0, widest - table.shape[1]))) for table in tables]
-    return (
-        np.array(group_starts, np.int64),
-        np.concatenate([np.zeros((0, widest), np.uint8), *padded]),
-        np.array(patterns, np.uint16).reshape(len(patterns), size),
-    )
+        groups.append(larger)
+    widest = max(table.shape[1] for _, table in groups)
+    tables = [np.pad(table, ((0, 0), (0, widest - table.shape[1]))) for _, table in groups]
+    patterns = np.array([pattern for pattern, _ in groups], np.uint16)
+    return np.array([*group_starts, len(starts) - 1], np.int64), np.concatenate(tables), patterns
+
+
+def _with_column(
+    pattern: NDArray[np.int32], table: Codes, texts: NDArray[Any], codes: Codes
+) -> tuple[NDArray[np.int32], Codes]:
+    """A group's patterns and their table with one more column; patterns of no text are dropped."""
+    known = table.shape[1]
+    mixed = pattern[texts] * 256 + codes
+    seen = np.zeros(known * 256, bool)
+    seen[mixed] = True
+    new = np.flatnonzero(seen)
+    pattern = pattern.copy()
+    pattern[texts] = (known - 1 + np.cumsum(seen, dtype=np.int32))[mixed]
+    line = np.concatenate([np.zeros(known, np.uint8), (new % 256).astype(np.uint8)])
+    table = np.concatenate([np.concatenate([table, table[:, new // 256]], axis=1), line[None]])
+    used = np.bincount(pattern, minlength=len(line)) > 0
+    return (np.cumsum(used, dtype=np.int32) - 1)[pattern], table[:, used]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,19 @@ from rlem.similarity.growing import Growing
 
 Ints = NDArray[np.int64]
 
+Proposer = Callable[[str, bytes, int], Sequence[bytes] | None]
+"""Chooses candidates in place of a bank: of a feature's fingerprint, the query's features and how many texts
+are wanted it gives digests of texts; None: the bank must."""
+
+OVER_FETCH = 40
+"""Texts that a term proposes for a slot that is wanted, where its bank names no number of its own: measured
+by bench/search.py."""
+
 _RECENT_TEXTS = 1024
 _DIGEST_BYTES = 16
+
+_CLASSES = 64
+"""Up to so many rows are taken for classes (page types), each shown by many slots."""
 
 _SLOTS_OF_A_ROW = 64
 """A text that more slots share (a start page) gives only its newest ones as candidates."""
@@ -36,6 +47,8 @@ class Term:
         self.feature = feature
         self.fingerprint = feature.fingerprint
         self._bank = feature.bank(static=static)
+        self._usual_from: int | None = getattr(self._bank, "best_from", None)
+        self.over_fetch: int = getattr(self._bank, "over_fetch", OVER_FETCH)
         self._row_of: dict[bytes, int] = {}
         self._free: list[int] = []
         self._recent = _Recent()
@@ -117,10 +130,6 @@ class Term:
             self._free.append(row)
             self._last = None
 
-    def holds(self, key: bytes) -> bool:
-        """Whether the text of that digest has a row."""
-        return key in self._row_of
-
     def scores(self, query: Situation) -> Scores:
         """Similarity to every row. Kept until the text asked or a row changes: tasks last an episode."""
         features = self._features(query)
@@ -143,14 +152,31 @@ class Term:
         scores: Scores = self._bank.scores_of(features, rows[once])[(np.cumsum(once) - 1)[place]]
         return scores
 
-    def candidates(self, query: Situation, wanted: int) -> Ints | None:
-        """Slots of about the ``wanted`` best rows; None if there are no more rows than that."""
-        if self._first.size <= wanted:
+    def search_from(self, rows: int) -> None:
+        """Lets the bank look for candidates from so many rows on, if it would begin later."""
+        if self._usual_from is not None:
+            self._bank.best_from = min(self._usual_from, rows)  # type: ignore[attr-defined]
+
+    def holds(self, key: bytes) -> bool:
+        """Whether the text of that digest has a row."""
+        return key in self._row_of
+
+    def candidates(self, query: Situation, wanted: int, propose: Proposer | None = None) -> Ints | None:
+        """Slots of the rows that propose themselves for ``wanted`` slots: of a number of the best ones.
+
+        ``propose`` goes before the bank. None if the feature only tells a few classes apart.
+        """
+        if self._few:
             return None
-        rows = self._bank.best(self._features(query), wanted)
+        wanted = min(wanted * self.over_fetch, self._first.size // 8)
+        features = self._features(query)
+        names = propose(self.fingerprint, features, wanted) if propose is not None else None
+        if names is not None:
+            rows: Ints | None = np.array([self._row_of[n] for n in names if n in self._row_of], np.int64)
+        else:
+            rows = self._bank.best(features, wanted)
         if rows is None:
-            scores = self.scores(query)
-            rows = np.argpartition(scores, len(scores) - wanted)[len(scores) - wanted :]
+            rows = np.argpartition(-self._used_scores(query), wanted)[:wanted]
         found, slots = [], self._first.view[rows]
         for _ in range(_SLOTS_OF_A_ROW):
             slots = slots[slots >= 0]
@@ -159,6 +185,13 @@ class Term:
             found.append(slots)
             slots = self._next.view[slots]
         return np.concatenate([np.zeros(0, np.int64), *found])
+
+    def met_by(self, query: Situation, slots: Ints, wanted: int) -> bool:
+        """Whether so many of these slots are of the best class; True if there are no classes."""
+        if not self._few:
+            return True
+        scores = self._used_scores(query)
+        return int(np.count_nonzero(scores[self._rows.view[slots]] >= scores.max())) >= wanted
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Everything as named arrays."""
@@ -177,6 +210,14 @@ class Term:
             raw[_DIGEST_BYTES * row : _DIGEST_BYTES * (row + 1)]: row for row in np.flatnonzero(used).tolist()
         }
         self._bank.load(strip(parts, "bank/"))
+
+    @property
+    def _few(self) -> bool:
+        return self._first.size <= _CLASSES
+
+    def _used_scores(self, query: Situation) -> Scores:
+        """Scores of the rows, -1 in free ones."""
+        return np.where(self._first.view >= 0, self.scores(query)[: self._first.size], -1.0)
 
     def _features(self, query: Situation) -> bytes:
         return self.features_of([query])[0][1]

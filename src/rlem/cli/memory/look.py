@@ -16,9 +16,10 @@ from rich.text import Text
 from rlem.cli.memory.common import FILE, VIEW, learning, open_file, short
 from rlem.core.errors import UsageError
 from rlem.core.types import Situation
-from rlem.values import interval
+from rlem.memory.ranking import Bounds, posterior_of
 
 if TYPE_CHECKING:
+    from rlem.api.memory import Memory
     from rlem.memory.config import MemoryConfig
     from rlem.memory.experience import ActionValue, Experience
     from rlem.memory.explain import Contribution
@@ -80,6 +81,12 @@ def show(file: Path | str, task: str, limit: int, revision: int | None, view: st
 @click.option(
     "-k", "k", type=click.IntRange(1), default=2, show_default=True, help="Experiences of the advice."
 )
+@click.option(
+    "--reward-range",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Range of an episode's return, where it is known: for closer intervals.",
+)
 @VIEW
 @click.option("--json", "as_json", is_flag=True, help="As one JSON list.")
 def explain(
@@ -91,6 +98,7 @@ def explain(
     episode: str | None,
     step: int | None,
     k: int,
+    reward_range: tuple[float, float] | None,
     view: str,
     as_json: bool,
 ) -> None:
@@ -102,15 +110,18 @@ def explain(
 
     Example: rlem memory explain shop.rlem 3fa9c210 --action 'click[buy now]'
     """
+    from rlem.api.memory import Memory
+
     ways = (key is not None, (query, observation) != (None, None), (episode, step) != (None, None))
     if sum(ways) != 1:
         raise UsageError("say what to explain: KEY, or --query and --observation, or --episode and --step")
     with open_file(file, view=view) as opened:
         if key is not None:
             experience = _by_key(opened, key)
-            found = [_described(experience, {a.action: "" for a in experience.actions})]
+            found = [_described(experience, {a.action: "" for a in experience.actions}, reward_range)]
         else:
-            found = _advised(opened, _situation(opened, query, observation, episode, step), k)
+            situation = _situation(opened, query, observation, episode, step)
+            found = _advised(Memory(opened, k=k, reward_range=reward_range), situation, reward_range)
         if action is not None:
             found = [{**e, "actions": [a for a in e["actions"] if a["action"] == action]} for e in found]
             if key is not None and not found[0]["actions"]:
@@ -154,11 +165,9 @@ def _situation(
     return found.transitions[step].situation
 
 
-def _advised(opened: ExperienceMemory, situation: Situation, k: int) -> list[dict[str, Any]]:
+def _advised(memory: Memory, situation: Situation, bounds: Bounds) -> list[dict[str, Any]]:
     """The experiences that advice on a situation is made of, with the actions that it names."""
-    from rlem.api.memory import Memory
-
-    advice = Memory(opened, k=k).advise(situation)
+    advice = memory.advise(situation)
     found = []
     for recalled in advice.recalled:
         sides = {
@@ -168,11 +177,11 @@ def _advised(opened: ExperienceMemory, situation: Situation, k: int) -> list[dic
             if line.key == recalled.experience.key
         }
         likeness = {"similarity": recalled.similarity, "parts": dict(recalled.parts)}
-        found.append({**likeness, **_described(recalled.experience, sides)})
+        found.append({**likeness, **_described(recalled.experience, sides, bounds)})
     return found
 
 
-def _described(experience: Experience, sides: Mapping[str, str]) -> dict[str, Any]:
+def _described(experience: Experience, sides: Mapping[str, str], bounds: Bounds) -> dict[str, Any]:
     """An experience with these of its actions: the value of each, and what is said of it."""
     actions = [a for a in experience.actions if a.action in sides]
     return {
@@ -181,18 +190,21 @@ def _described(experience: Experience, sides: Mapping[str, str]) -> dict[str, An
         "observation": experience.situation.observation,
         "history": list(experience.history),
         "actions": [
-            {**_statistics(a), "advice": sides[a.action]} for a in sorted(actions, key=lambda a: -a.q_value)
+            {**_statistics(a, bounds), "advice": sides[a.action]}
+            for a in sorted(actions, key=lambda a: -a.q_value)
         ],
     }
 
 
-def _statistics(action: ActionValue) -> dict[str, Any]:
+def _statistics(action: ActionValue, bounds: Bounds) -> dict[str, Any]:
+    known = posterior_of(action, bounds)
+    ends = [known.lower, known.upper]
     return {
         "action": action.action,
         "value": action.q_value,
         "n": action.visits,
-        "spread": math.sqrt(action.m2 / (action.visits - 1)) if action.visits > 1 else None,
-        "interval": list(interval(action.visits, action.q_value, action.m2)) if action.visits > 1 else None,
+        "spread": known.spread,
+        "interval": ends if all(map(math.isfinite, ends)) else None,
         "mean_reward": action.reward_mean,
         "verified_n": action.verified_visits,
         "verified_value": action.verified_q_value,
