@@ -357,6 +357,20 @@ def test_of_a_file_that_was_cut_off_the_beginning_is_saved(large: tuple[Path, di
     assert counts == sorted(counts, reverse=True)
 
 
+def test_what_only_the_write_ahead_log_holds_is_saved(tmp_path: Path) -> None:
+    """The files as a kill leaves them, the main one cut off behind: its pages are in the WAL."""
+    path, left = tmp_path / "shop.rlem", tmp_path / "killed.rlem"
+    with closing(SQLiteStore(path)) as store:
+        memory = ExperienceMemory(store)
+        memory.record_many(LOG)
+        memory.correct("walk-001", {0: 2.0})
+        left.write_bytes(path.read_bytes()[:4096])
+        Path(f"{left}-wal").write_bytes(Path(f"{path}-wal").read_bytes())
+    memory, lost = saved(left)
+    assert lost == ()
+    assert memory.hash() == fresh()
+
+
 def test_nothing_can_be_saved_without_the_first_page(large: tuple[Path, dict[str, Episode]]) -> None:
     """A clear error."""
     path, _ = large

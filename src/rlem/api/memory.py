@@ -206,8 +206,15 @@ class Memory:
         """All experiences, ordered by key."""
         return self.experience_memory.experiences()
 
-    def explain(self, key: str, action: str) -> list[Contribution]:
-        """Where the value of an action in a situation comes from: episodes, steps, rewards, returns."""
+    def explain(self, key: str | AdviceLine, action: str | None = None) -> list[Contribution]:
+        """Where a line of advice, or the value of an action of the experience of a key, comes from.
+
+        Every visit that was learned: episode, step, reward, target, return, n.
+        """
+        if isinstance(key, AdviceLine):
+            return self.explain(key.key, key.action)
+        if action is None:
+            raise UsageError("explain takes a line of advice, or a key and an action")
         return self.experience_memory.contributions(key, action)
 
     def forget(

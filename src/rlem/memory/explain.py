@@ -28,17 +28,6 @@ class Contribution:
     n: int
 
 
-def contributions(
-    config: MemoryConfig, episodes: Iterable[Episode], key: str, action: str
-) -> list[Contribution]:
-    """The visits behind one action of the experience of that key, in the order of learning.
-
-    ``episodes``: the log in canonical order; where learning is local (``Learner.local``), those that visited
-    the situation are enough.
-    """
-    return _visits(ExperienceTable(config), episodes, {key}).get((key, action), [])
-
-
 def visits(
     store: Store, config: MemoryConfig, keys: Collection[str]
 ) -> dict[tuple[str, str], list[Contribution]]:
@@ -53,10 +42,10 @@ def visits(
             names = {name for key in keys for name in store.episodes_of(key)}
             found = [episode for episode in map(store.episode, names) if episode is not None]
             episodes = sorted(found, key=lambda episode: (episode.sequence, episode.id))
-        return _visits(table, episodes, keys)
+        return _learned(table, episodes, keys)
 
 
-def _visits(
+def _learned(
     table: ExperienceTable, episodes: Iterable[Episode], keys: Collection[str]
 ) -> dict[tuple[str, str], list[Contribution]]:
     found: dict[tuple[str, str], list[Contribution]] = {}

@@ -20,7 +20,7 @@ from rlem.memory.codec import canonical, episode_to_json, experience_to_json
 from rlem.memory.config import MemoryConfig
 from rlem.memory.corrections import same_play, united
 from rlem.memory.experience import Experience, Recalled
-from rlem.memory.explain import Contribution, contributions
+from rlem.memory.explain import Contribution, visits
 from rlem.memory.features import situations_of
 from rlem.memory.influence import limit_influence
 from rlem.memory.measure import Measured, measure, perturbed
@@ -192,13 +192,8 @@ class ExperienceMemory:
 
         Where values bootstrap, the whole log is replayed for it.
         """
-        with self._state.steady() as table:
-            if table.learner.local:
-                found = (self.store.episode(name) for name in self.store.episodes_of(key))
-                episodes: Iterable[Episode] = (episode for episode in found if episode is not None)
-            else:
-                episodes = self.store.episodes()
-            return contributions(self.config, episodes, key, action)
+        with self._state.steady():
+            return visits(self.store, self.config, [key]).get((key, action), [])
 
     def measure_recall(self, queries: int = 200, seed: int = 0, *, best_from: int | None = None) -> Measured:
         """How well recall by candidates finds what scoring all finds, on queries like this memory's own.

@@ -15,8 +15,10 @@ from typing import ParamSpec, TypeVar
 
 from rlem.core.errors import (
     ClosedError,
+    DataError,
     ExperienceMemoryError,
     MemoryReadOnlyError,
+    RlemError,
     TryAgainError,
     UnknownNameError,
     UsageError,
@@ -82,6 +84,7 @@ class ViewState:
         self._since_image = 0
         self._named: tuple[MemoryConfig, str] | None = None  # the fingerprint of a config
         self.config = self._agree(config)
+        self._make_ready(progress)
         with self.lock, store.read():
             self._load(progress)
         if self._replayed and not store.read_only and self.count:
@@ -99,7 +102,14 @@ class ViewState:
                     store.put_settings(self.view, (config or MemoryConfig()).to_json())
         stored = store.settings(self.view)
         assert stored is not None
-        found = MemoryConfig.from_json(stored)
+        try:
+            found = MemoryConfig.from_json(stored)
+        except RlemError as error:
+            raise DataError(
+                f"view {self.view!r} of {store.location} cannot be used here: {error} Put that right, or "
+                f"give the view another similarity: rlem memory rebuild {store.location} --view {self.view} "
+                "--similarity NAME (or --embedding FOLDER)"
+            ) from error
         if config is None:
             return found
         if not _equal(config, found):
@@ -109,11 +119,20 @@ class ViewState:
             )
         return config
 
+    def _make_ready(self, progress: Progress | None) -> None:
+        """Where all is to be derived anew, makes the features first, so that who is broken off goes on where
+        it stopped."""
+        mark = self.store.mark(self.view)
+        if not self.store.read_only and (mark is None or mark.fingerprint != self._fingerprint):
+            with suppress(MemoryReadOnlyError):
+                self.make_features(self.config, progress)
+
     @property
     def _fingerprint(self) -> str:
         """Of everything that decides about the derived state."""
         if self._named is None or self._named[0] is not self.config:
-            settings = canonical({**self.config.to_json(), "max_influence": None})
+            features = self.config.similarity.fingerprint  # of what a model's folder holds, not of its name
+            settings = canonical({**self.config.to_json(), "max_influence": None, "features": features})
             name = f"learner-{LEARNER_VERSION} {hashlib.sha256(settings.encode()).hexdigest()}"
             self._named = (self.config, name)
         return self._named[1]
@@ -372,7 +391,11 @@ class ViewState:
         for view in self.store.views():
             settings = self.store.settings(view)
             if settings is not None:
-                used |= FeatureBook(self.store, MemoryConfig.from_json(settings).similarity).fingerprints
+                try:
+                    similarity = MemoryConfig.from_json(settings).similarity
+                except RlemError:  # a view whose model is gone: what it uses is not known
+                    return
+                used |= FeatureBook(self.store, similarity).fingerprints
         self.store.drop_features(other_than=used)
 
     def close(self) -> None:

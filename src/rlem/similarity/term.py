@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlem.core.errors import DataError
 from rlem.core.types import Situation
 from rlem.similarity.base import Feature, Scores
 from rlem.similarity.fields import digest
@@ -89,6 +90,11 @@ class Term:
                 missing[key] = text
         missing = {key: text for key, text in missing.items() if key not in found}
         if missing:
+            if self.feature.fingerprint != self.fingerprint:
+                raise DataError(
+                    f"the similarity {self.fingerprint} has become {self.feature.fingerprint} while it was "
+                    "in use: close the memory and open it again, and it is derived anew"
+                )
             found.update(zip(missing, self.feature.encode(list(missing.values())), strict=True))
         self._recent.update(found.items())
         return [(key, found[key]) for key in keys]

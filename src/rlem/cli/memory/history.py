@@ -69,6 +69,7 @@ def _what(change: Change) -> str:
         "rebuilt": f"written under other settings to {place}",
         "settings": f"settings of view {view} changed",
         "rebuild": f"view {view} derived anew",
+        "drop-view": f"view {view} taken away",
     }
     text = words.get(change.kind, change.kind)
     for name in ("episodes", "rewards"):
