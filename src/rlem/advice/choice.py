@@ -99,7 +99,11 @@ def suggest(
 
 
 def interval_of(action: ActionValue, bounds: Bounds, choose: Choose) -> tuple[float, float] | None:
-    """The 95 % interval that goes with a rule of choice; None where it is unknown or unbounded."""
+    """The interval that goes with a rule of choice; None where it is unknown or unbounded.
+
+    The value rule keeps the narrower one: with the posterior's bounds it warned of less, and success in the
+    shop fell (docs/log.md).
+    """
     if choose == "bounds":
         known = posterior_of(action, bounds)
         ends = known.lower, known.upper

@@ -45,7 +45,8 @@ from rlem.values import ValueConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdviceLine:
-    """One advised action: its value with visits and 95 % interval, and the experience it comes from.
+    """One advised action: its value with visits and interval (nominally 95 %: docs/algorithm.md,
+    Posteriors), and the experience it comes from.
 
     ``spread`` is the standard deviation of its returns, None where there are fewer than two. ``task`` and
     ``similarity`` are those of the experience; ``key`` names it for ``Memory.explain``.

@@ -79,13 +79,14 @@ def _t95(degrees: int) -> float:
 def interval(
     visits: int, value: float, m2: float, *, bounds: tuple[float, float] | None = None
 ) -> tuple[float, float]:
-    """95 % interval of an action's value: normal targets of unknown variance, one prior degree of freedom.
+    """Interval of an action's value, 95 % for normal targets: unknown variance, one prior degree of freedom.
 
         s^2 = (s0^2 + M2) / visits,   value +- t_.975(visits) * sqrt(s^2 / visits)
 
     Source: Gelman et al. 2013, section 3.3, with prior nu0 = 1 and s0 = half the range of returns; the
     prior keeps a few equal targets from claiming certainty. ``bounds`` is the range of returns: it sets
-    s0 and clips the interval; None: s0 = 0.5 and no clipping. No visits: the whole range.
+    s0 and clips the interval; None: s0 = 0.5 and no clipping. No visits: the whole range. For all-or-nothing
+    targets it is too narrow (72 % at worst, docs/algorithm.md): ``posterior`` has bounds that hold.
 
     >>> interval(1, 1.0, 0.0, bounds=(0.0, 1.0))
     (0.0, 1.0)
