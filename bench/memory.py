@@ -77,6 +77,8 @@ def asked_for(given: argparse.Namespace, folder: Path) -> Asked:
         queries=queries,
         rounds=given.rounds or (1 if given.quick else 5),
         commits=commits,
+        threads=(1, 4) if given.quick else (1, 4, 16),
+        processes=(1, 2) if given.quick else (1, 4, 8),
         kinds=given.kinds.split(",") if given.kinds else kinds,
         opened=QUICK_KINDS[-1:] if given.quick else ("webshop", "default"),
         folder=folder,

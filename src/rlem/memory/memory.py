@@ -10,6 +10,7 @@ import random
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from rlem.core.clock import Clock, system_clock
@@ -170,12 +171,14 @@ class ExperienceMemory:
             fetched *= OVER_FETCH  # the most similar ones are of a source that has had its share
 
     def _similar(self, query: Situation, k: int) -> tuple[Recalled, ...]:
+        one_state: AbstractContextManager[None] = nullcontext()
         while True:
-            with self._state.current() as table:
+            with self._state.lock, one_state, self._state.current() as table:
                 found = table.search(query, k)
                 missing = table.missing(found)
                 if missing and not self._state.fill(missing):
-                    continue  # others wrote meanwhile
+                    one_state = self.store.read()  # others write all the time
+                    continue
                 recalled = tuple(
                     Recalled(
                         experience=table.loaded(slot).experience(),

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from rlem.core.errors import (
     ClosedError,
@@ -82,6 +82,7 @@ class ViewState:
         self._replayed = False  # nothing of the table is stored
         self._wrote = False
         self._since_image = 0
+        self._stored: dict[str, Any] | None = None  # the settings as last seen in the store
         self._named: tuple[MemoryConfig, str] | None = None  # the fingerprint of a config
         self.config = self._agree(config)
         self._make_ready(progress)
@@ -295,9 +296,10 @@ class ViewState:
         stored = store.settings(self.view)
         if stored is None:
             raise ExperienceMemoryError(f"{store.location}: its view {self.view!r} was taken away meanwhile")
-        config = MemoryConfig.from_json(stored)
-        if not _equal(config, self.config):
-            self.config, self._stale = config, True
+        if stored != self._stored:
+            self._stored, config = stored, MemoryConfig.from_json(stored)
+            if not _equal(config, self.config):
+                self.config, self._stale = config, True
         if self._stale or store.rewritten() > self.revision:
             self._load()
             return
@@ -319,6 +321,8 @@ class ViewState:
         with self.write_lock:
             self.check_open()
             try:
+                with self.lock:
+                    self.catch_up()  # so that others do not wait while this is done
                 with self.store.write():
                     with self.lock:
                         if self._stale or self.store.revision() != self.revision + 1:

@@ -54,6 +54,7 @@ class Term:
         self._free: list[int] = []
         self._recent = _Recent()
         self._last: tuple[bytes, Scores] | None = None
+        self._asked: tuple[Situation, bytes] | None = None
         # by slot, -1 where there is none
         self._rows, self._next, self._before = (Growing(np.int64, fill=-1) for _ in range(3))
         # by row
@@ -226,7 +227,9 @@ class Term:
         return np.where(self._first.view >= 0, self.scores(query)[: self._first.size], -1.0)
 
     def _features(self, query: Situation) -> bytes:
-        return self.features_of([query])[0][1]
+        if self._asked is None or self._asked[0] is not query:  # one recall asks several times
+            self._asked = (query, self.features_of([query])[0][1])
+        return self._asked[1]
 
 
 def strip(parts: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
