@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,10 +14,8 @@ from hypothesis import strategies as st
 from rlem.core.types import Episode, Situation, Transition
 from rlem.memory.codec import canonical, episode_from_json, episode_to_json
 from rlem.memory.config import MemoryConfig
-from rlem.memory.eviction import Redundancy
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
-from rlem.memory.table import ExperienceTable
 from rlem.memory.volatile import InMemoryStore
 from rlem.similarity.config import default, weighted
 from rlem.similarity.exact import ExactOr
@@ -140,49 +137,6 @@ def test_episodes_survive_their_json(log: list[Episode]) -> None:
 
 
 @settings(max_examples=30)
-@given(st.lists(situations, min_size=2, max_size=8, unique_by=lambda s: s.key), st.data())
-def test_redundancy_kept_up_to_date_equals_redundancy_made_anew(
-    found: list[Situation], data: st.DataObject
-) -> None:
-    """After any removals and returns, the choice is that of a fresh table over the same situations."""
-    live = dict(enumerate(found))
-    kept = Redundancy(default())
-    for slot, item in live.items():
-        kept.add(slot, item, None)
-    gone = data.draw(st.lists(st.sampled_from(sorted(live)), unique=True, max_size=len(live) - 2))
-    for slot in gone:
-        kept.remove(slot)
-    back = gone[: len(gone) // 2]
-    for slot in back:
-        kept.add(slot, live[slot], None)
-    fresh = Redundancy(default())
-    for slot, item in live.items():
-        if slot not in gone or slot in back:
-            fresh.add(slot, item, None)
-    samples = np.array(data.draw(st.lists(st.integers(1, 3), min_size=16, max_size=16)), np.int64)
-    ranks = np.arange(16, dtype=np.uint64)
-    values = data.draw(st.lists(st.integers(0, 2), min_size=16, max_size=16))
-    chosen = kept.choose(samples, ranks, lambda slot: float(values[slot]))
-    assert chosen == fresh.choose(samples, ranks, lambda slot: float(values[slot]))
-    assert chosen in live
-
-
-@given(logs, st.integers(1, 4))
-def test_a_full_memory_keeps_its_size_and_its_best_action(log: list[Episode], limit: int) -> None:
-    """Never more experiences than allowed, and the best value known before an eviction is known after it."""
-    bounded = ExperienceTable(MemoryConfig(max_experiences=limit))
-    for item in log:
-        unbounded = ExperienceTable(MemoryConfig())
-        unbounded.restore(bounded.changes())
-        unbounded.learn(item)
-        bounded.learn(item)
-        assert len(bounded) == min(limit, len(unbounded))
-        best = [
-            max((e.best.q_value for e in table.experiences()), default=None) for table in (bounded, unbounded)
-        ]
-        assert best[0] == best[1]
-
-
 @pytest.mark.parametrize("double", [False, True])
 @given(log=logs)
 def test_samples_are_the_visits_that_taught(double: bool, log: list[Episode]) -> None:

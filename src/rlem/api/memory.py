@@ -442,6 +442,9 @@ def open(
     values: ValueConfig | None = None,
     max_experiences: int | None = None,
     max_actions: int | None = None,
+    max_bytes: int | None = None,
+    sources: Mapping[str, Trust] | None = None,
+    max_influence: float | None = None,
     view: str = MAIN,
     style: str = "generic",
     k: int = 2,
@@ -456,8 +459,9 @@ def open(
     """Opens a memory, and makes it if it is not there.
 
     ``location`` is a file path, a ``postgresql://`` URL (docs/postgres.md) or ":memory:". ``similarity``
-    (an object or the name of a preset: "default", "webshop", "wikihow"), ``values`` and the capacities are
-    settings of the memory itself: given for an existing one they must match it, left out it keeps its own.
+    (an object or the name of a preset: "default", "webshop", "wikihow"), ``values``, the capacities, and the
+    trust in ``sources`` with ``max_influence`` (docs/memory.md) are settings of the memory itself: given for
+    an existing one they must match it, left out it keeps its own.
     ``view`` names one of several ways to learn from the same log, each with settings of its own; one that is
     not there yet is made with the settings given.
     ``style``, ``k``, ``reward_range`` and ``seed`` shape the advice of this handle: prompt form, number of
@@ -472,6 +476,9 @@ def open(
             "similarity": preset(similarity) if isinstance(similarity, str) else similarity,
             "max_experiences": max_experiences,
             "max_actions": max_actions,
+            "max_bytes": max_bytes,
+            "sources": sources,
+            "max_influence": max_influence,
         }
         memory = ExperienceMemory(store, _config(store, view, given), view=view, progress=progress)
         return Memory(

@@ -63,6 +63,7 @@ from rlem.runner.records import RunConfig
 )
 @click.option("--max-experiences", type=click.IntRange(1), help="Capacity of the memory (unbounded).")
 @click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
+@click.option("--max-bytes", type=click.IntRange(1), help="Capacity in bytes (unbounded; docs/memory.md).")
 @click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
 @click.option("--control/--no-control", default=True, help="Also test without memory, as the control.")
 @click.option(
@@ -86,7 +87,7 @@ def train(environment: str, **options: Any) -> None:
     out, workers = options.pop("out"), options.pop("workers")
     memory = take(
         options, "n", "discount", "trace_decay", "double", "similarity", "task_weight", "max_experiences",
-        "max_actions", "compat",
+        "max_actions", "max_bytes", "compat",
     )  # fmt: skip
     values, world = _common(environment, options)
     if "compat" in memory:

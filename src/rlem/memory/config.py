@@ -18,8 +18,15 @@ from rlem.values import ValueConfig
 class MemoryConfig:
     """Settings of one memory.
 
-    ``max_experiences`` and ``max_actions`` bound what is derived (None: unbounded); the paper ran with
-    500 and 20. The log is never cut by them. ``sources`` trusts whole sources less than their episodes say
+    ``max_experiences``, ``max_actions`` (of one experience) and ``max_bytes`` bound what is derived (None:
+    unbounded); each given one holds. The paper ran with 500 and 20. The log is never cut by them.
+
+    ``max_bytes`` bounds the sum over experiences of: UTF-8 bytes of their texts (situation, history,
+    actions, reasons), bytes of their features, 8 for each number of their statistics. A text or feature
+    that several share counts for each, so that the bound does not depend on how a store keeps them.
+    Not with compat="reference", which knows no such bound.
+
+    ``sources`` trusts whole sources less than their episodes say
     they are to be ("unverified", "quarantined"). ``max_influence`` in (0, 1] bounds the share of one advice
     that may come from any one source but the owner's own, which has the name ""; None: it is not bounded.
     """
@@ -28,14 +35,20 @@ class MemoryConfig:
     similarity: Similarity = field(default_factory=default)
     max_experiences: int | None = None
     max_actions: int | None = None
+    max_bytes: int | None = None
     sources: Mapping[str, Trust] = field(default_factory=dict)
     max_influence: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_experiences", "max_actions"):
+        for name in ("max_experiences", "max_actions", "max_bytes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name}={value} is not possible: it must be None or at least 1")
+        if self.max_bytes is not None and self.values.compat == "reference":
+            raise UsageError(
+                f"max_bytes={self.max_bytes} is not possible with compat='reference': leave it out, or bound "
+                "the memory by max_experiences"
+            )
         for source, trust in self.sources.items():
             if trust not in TRUSTS:
                 raise UnknownNameError(f"trust of source {source!r}:", trust, TRUSTS)
@@ -55,6 +68,7 @@ class MemoryConfig:
             "similarity": similarity_to_config(self.similarity),
             "max_experiences": self.max_experiences,
             "max_actions": self.max_actions,
+            "max_bytes": self.max_bytes,
             "sources": dict(self.sources),
             "max_influence": self.max_influence,
         }
@@ -68,6 +82,7 @@ class MemoryConfig:
                 similarity=similarity_from_config(data["similarity"]),
                 max_experiences=data["max_experiences"],
                 max_actions=data["max_actions"],
+                max_bytes=data.get("max_bytes"),
                 sources=data.get("sources", {}),
                 max_influence=data.get("max_influence"),
             )

@@ -32,8 +32,8 @@ class Stats:
 
 @dataclass(slots=True)
 class Entry:
-    """One experience. ``samples``: visits of the actions it has, together; ``sources``: how many of its
-    visits came from which source."""
+    """One experience. ``samples``: visits of the actions it has, together; ``last_visit``: sequence
+    number of the episode that was here last; ``sources``: how many of its visits came from which source."""
 
     situation: Situation
     actions: dict[str, Stats] = field(default_factory=dict)
@@ -42,6 +42,7 @@ class Entry:
     total_reward: Estimate = field(default_factory=Estimate)
     visits: int = 0
     samples: int = 0
+    last_visit: int = 0
     sources: dict[str, int] = field(default_factory=dict)
     snapshot: Experience | None = None
 
@@ -52,10 +53,6 @@ class Entry:
         """
         known = (s.of(table).value for s in self.actions.values() if s.of(table).visits or s is inserted)
         return max(known, default=None)
-
-    def best_value(self) -> float:
-        """The highest value of its actions, as shown."""
-        return max(stats.merged().value for stats in self.actions.values())
 
     def experience(self) -> Experience:
         """A frozen snapshot; the same one until something is learned."""
@@ -80,6 +77,7 @@ def pack(entry: Entry, age: int) -> list[Any]:
         _numbers(entry.last_reward),
         _numbers(entry.total_reward),
         entry.visits,
+        entry.last_visit,
         entry.sources,
         [
             [name, s.action, s.reason, s.visits, *map(_numbers, (s.reward, s.verified, *s.tables))]
@@ -90,13 +88,14 @@ def pack(entry: Entry, age: int) -> list[Any]:
 
 def unpack(situation: Situation, state: list[Any]) -> tuple[Entry, int]:
     """The entry and the age that ``pack`` packed. ValueError, TypeError or LookupError if it is damaged."""
-    age, history, last_reward, total_reward, visits, sources, actions = state
+    age, history, last_reward, total_reward, visits, last_visit, sources, actions = state
     entry = Entry(
         situation,
         history=tuple(history),
         last_reward=_estimate(last_reward),
         total_reward=_estimate(total_reward),
         visits=visits,
+        last_visit=last_visit,
         sources=dict(sources),
     )
     for name, action, reason, count, reward, verified, *tables in actions:

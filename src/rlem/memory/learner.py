@@ -11,6 +11,7 @@ from typing import Protocol
 
 from rlem.core.seeds import derive_seed
 from rlem.core.types import Episode, Situation, Transition
+from rlem.memory.capacity import prune
 from rlem.memory.config import MemoryConfig
 from rlem.memory.entry import Entry, Stats
 from rlem.values import (
@@ -83,6 +84,7 @@ class Learner:
             if only is None or step.situation.key in only:
                 entry = self._visit(step.situation, tuple(history), last_reward, total_reward)
                 if entry is not None:
+                    entry.last_visit = episode.sequence
                     entry.sources[episode.source] = entry.sources.get(episode.source, 0) + 1
                     target = self._update(episode, steps, t, entry, returns, last_reward, trust == "verified")
                     self._entries.touch(entry)
@@ -158,7 +160,8 @@ class Learner:
         if verified:
             stats.verified = self._absorb(stats.verified, targets[None])
         stats.reason = step.reason or stats.reason
-        self._prune(entry)
+        if self._reference:
+            prune(entry, self._config)
         return targets[other]
 
     def _absorb(self, old: Estimate, target: float) -> Estimate:
@@ -215,15 +218,3 @@ class Learner:
         entry.last_reward = self._absorb(entry.last_reward, last_reward)
         entry.total_reward = self._absorb(entry.total_reward, total_reward)
         return entry
-
-    def _prune(self, entry: Entry) -> None:
-        """Drops the worst action of an overfull experience: by value (by reward in the reference)."""
-        limit = self._config.max_actions
-        if limit is None or len(entry.actions) <= limit:
-            return
-
-        def worth(name: str) -> tuple[float, int]:
-            stats = entry.actions[name]
-            return (stats.reward.value if self._reference else stats.merged().value), stats.visits
-
-        entry.samples -= entry.actions.pop(min(entry.actions, key=worth)).visits

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlem.core.types import Episode, Situation
+from rlem.memory.capacity import fixed_bytes, learned_bytes, prune
 from rlem.memory.config import MemoryConfig
 from rlem.memory.entry import Entry, pack, unpack
-from rlem.memory.eviction import Redundancy
+from rlem.memory.eviction import Eviction, Lesson, worth
 from rlem.memory.experience import Experience
 from rlem.memory.images import chunks
 from rlem.memory.learner import Learner
@@ -72,7 +73,9 @@ class ExperienceTable:
         self._key_rank = Growing(np.uint64)
         self._ages = Growing(np.int64)
         self._age = 0
-        self._redundancy: Redundancy | None = None  # made when the table first overflows
+        self._fixed, self._learned = Growing(np.int64), Growing(np.int64)  # bytes, where they are bounded
+        self._visited: dict[str, Entry] = {}  # in the episode that is being learned
+        self._eviction: Eviction | None = None  # made when the table first overflows
 
     def __len__(self) -> int:
         return len(self._slot_of)
@@ -133,8 +136,7 @@ class ExperienceTable:
         return np.flatnonzero(scores >= bar)
 
     def _order(self, scores: NDArray[np.float64], slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        reference = self.config.values.compat == "reference"
-        last = (self._ages if reference else self._key_rank).view[slots]
+        last = (self._ages if self._reference else self._key_rank).view[slots]
         return np.lexsort((last, -self._samples.view[slots], -scores))
 
     def loaded(self, slot: int) -> Entry:
@@ -173,8 +175,10 @@ class ExperienceTable:
 
     def learn(self, episode: Episode) -> None:
         """Learns one episode, the next one in canonical order."""
+        self._visited.clear()
         self.learner.learn(episode)
-        self._evict()
+        if self._bounded and not self._reference:
+            self._bound()
 
     def relearn(self, situations: Collection[Situation], episodes: Iterable[Episode]) -> None:
         """Makes these experiences anew from all the episodes that visited one of them, in canonical order.
@@ -197,8 +201,16 @@ class ExperienceTable:
     @property
     def incremental(self) -> bool:
         """Whether an episode can be taken out, or put in before others, without replaying them all."""
-        bounded = self.config.max_experiences is not None or self.config.max_actions is not None
-        return self.learner.local and not bounded
+        return self.learner.local and not self._bounded
+
+    @property
+    def _bounded(self) -> bool:
+        config = self.config
+        return not (config.max_experiences is config.max_actions is config.max_bytes is None)
+
+    @property
+    def _reference(self) -> bool:
+        return self.config.values.compat == "reference"
 
     def insert(self, situation: Situation) -> Entry:
         """A new, empty experience."""
@@ -206,37 +218,67 @@ class ExperienceTable:
         slot = self._take_slot(situation.key, self._age)
         self._age += 1
         self.index.add(slot, situation, features)
-        if self._redundancy is not None:
-            self._redundancy.add(slot, situation, features)
+        self._weigh(slot, situation, features)
         entry = self._loaded[slot] = Entry(situation)
         return entry
 
     def touch(self, entry: Entry) -> None:
         """Notes that an experience was changed."""
+        key = entry.situation.key
         entry.snapshot = None
-        self._samples.view[self._slot_of[entry.situation.key]] = entry.samples
-        self.changed[entry.situation.key] = entry.situation
+        self._samples.view[self._slot_of[key]] = entry.samples
+        self.changed[key] = entry.situation
+        self._visited[key] = entry
 
-    def _evict(self) -> None:
-        """Brings the table back to its capacity."""
-        limit = self.config.max_experiences
-        if limit is None or self.config.values.compat == "reference":
-            return
-        while len(self) > limit:
-            if self._redundancy is None:
-                self._redundancy = Redundancy(self.config.similarity)
-                for key, slot in self._slot_of.items():
-                    if (entry := self.entry(key)) is not None:
-                        self._redundancy.add(slot, entry.situation, None)
-            slot = self._redundancy.choose(self._samples.view, self._key_rank.view, self._best_value)
-            evicted = self.entry(self._key_of[slot])
+    # -- capacity ------------------------------------------------------------------------------------
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all experiences as ``MemoryConfig.max_bytes`` counts it; 0 where that is not set."""
+        return int(self._fixed.view.sum() + self._learned.view.sum())
+
+    def _bound(self) -> None:
+        """Brings the table back to its capacities after an episode."""
+        for key in sorted(self._visited):
+            entry = self._visited[key]
+            prune(entry, self.config)
+            self.touch(entry)
+            if self.config.max_bytes is not None:
+                self._learned.view[self._slot_of[key]] = learned_bytes(entry)
+            if self._eviction is not None:
+                self._teach(self._eviction, entry)
+        while self._is_overfull():
+            if self._eviction is None:
+                self._eviction = Eviction(self.config.similarity)
+                for key in self._slot_of:
+                    if (known := self.entry(key)) is not None:
+                        self._teach(self._eviction, known)
+            evicted = self.entry(self._key_of[self._eviction.choose()])
             assert evicted is not None
             self._remove(evicted.situation)
 
-    def _best_value(self, slot: int) -> float:
-        entry = self.entry(self._key_of[slot])
-        assert entry is not None
-        return entry.best_value()
+    def _is_overfull(self) -> bool:
+        most, most_bytes = self.config.max_experiences, self.config.max_bytes
+        return (most is not None and len(self) > most) or (
+            most_bytes is not None and self.size_bytes > most_bytes
+        )
+
+    def _teach(self, eviction: Eviction, entry: Entry) -> None:
+        """Tells eviction what there is to know about an experience now."""
+        # What nobody verified is no reason to keep an experience, or claims would drive out knowledge.
+        best = max(entry.actions.values(), key=lambda stats: worth(stats.verified))
+        lesson = Lesson(action=best.action, worth=worth(best.verified), last=entry.last_visit)
+        slot = self._slot_of[entry.situation.key]
+        if slot in eviction:
+            eviction.learned(slot, lesson)
+        else:
+            features = self._features_of([entry.situation], stored=True)[0]
+            eviction.add(slot, entry.situation, features, lesson)
+
+    def _weigh(self, slot: int, situation: Situation, features: Mapping[str, bytes]) -> None:
+        """Notes the bytes of a new experience."""
+        if self.config.max_bytes is not None:
+            self._fixed.view[slot] = fixed_bytes(situation, features or self.index.features_of(situation))
 
     def _features_of(self, situations: Sequence[Situation], *, stored: bool) -> Sequence[Mapping[str, bytes]]:
         if self._features is None or not situations:
@@ -249,7 +291,7 @@ class ExperienceTable:
         slot = self._free.pop() if self._free else len(self._key_of)
         if slot == len(self._key_of):
             self._key_of.append("")
-        for array in (self._samples, self._key_rank, self._ages):
+        for array in (self._samples, self._key_rank, self._ages, self._fixed, self._learned):
             array.reach(slot + 1)
         self._slot_of[key] = slot
         self._key_of[slot] = key
@@ -264,8 +306,9 @@ class ExperienceTable:
         self._loaded.pop(slot, None)
         self.index.remove(slot)
         self._free.append(slot)
-        if self._redundancy is not None:
-            self._redundancy.remove(slot)
+        self._fixed.view[slot] = self._learned.view[slot] = 0
+        if self._eviction is not None:
+            self._eviction.remove(slot)
         self.changed[situation.key] = situation
 
     # -- persistence ---------------------------------------------------------------------------------
@@ -307,13 +350,18 @@ class ExperienceTable:
                 entry, age = unpack(situation, state)
                 slot = self._slot_of[situation.key] if present else self._take_slot(situation.key, age)
                 self._samples.view[slot] = entry.samples
+                if self.config.max_bytes is not None:
+                    self._learned.view[slot] = learned_bytes(entry)
                 self._age = max(self._age, age + 1)
                 if len(self._loaded) < MOST_LOADED:
                     self._loaded[slot] = entry
                 if not present:
                     slots.append(slot)
                     situations.append(situation)
-            self.index.add_many(slots, situations, self._features_of(situations, stored=True))
+            features = self._features_of(situations, stored=True)
+            self.index.add_many(slots, situations, features)
+            for slot, situation, found in zip(slots, situations, features, strict=True):
+                self._weigh(slot, situation, found)
         self.changed.clear()
 
     def image(self) -> dict[str, NDArray[Any]]:
@@ -324,6 +372,8 @@ class ExperienceTable:
             "free": np.array(self._free, np.int64),
             "samples": self._samples.view,
             "ages": self._ages.view,
+            "fixed": self._fixed.view,
+            "learned": self._learned.view,
         }
         return {**arrays, **{f"index/{name}": array for name, array in self.index.dump().items()}}
 
@@ -339,6 +389,8 @@ class ExperienceTable:
             raise ValueError("an image whose arrays are not of one length")
         self._samples.replace(arrays["samples"])
         self._ages.replace(arrays["ages"])
+        self._fixed.replace(arrays["fixed"])
+        self._learned.replace(arrays["learned"])
         self._key_rank.replace(arrays["keys"].view(">u8")[::2].astype(np.uint64))
         self._age = int(self._ages.view.max(initial=-1)) + 1
         prefix = "index/"

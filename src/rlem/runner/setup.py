@@ -31,7 +31,10 @@ from rlem.values import ValueConfig
 SIMILARITIES = {"webshop": "webshop-text", "wikihow": "wikihow"}
 """Similarity preset of an environment, where the config names none."""
 
-MEMORY_OPTIONS = ("similarity", "task_weight", "embedding_folder", "max_experiences", "max_actions")
+MEMORY_OPTIONS = (
+    *("similarity", "task_weight", "embedding_folder"),
+    *("max_experiences", "max_actions", "max_bytes"),
+)
 
 
 def default_sets(environment: str) -> tuple[str, str]:
@@ -67,6 +70,7 @@ def memory_config(config: RunConfig) -> MemoryConfig:
         similarity=preset(name, folder=options.get("embedding_folder"), **arguments),
         max_experiences=options.get("max_experiences"),
         max_actions=options.get("max_actions"),
+        max_bytes=options.get("max_bytes"),
     )
 
 

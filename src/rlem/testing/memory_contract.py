@@ -130,23 +130,23 @@ class MemoryContract(LogContract, EngineContract, ViewContract):
         assert memory.episode_count() == 4
 
     def test_the_best_action_is_never_given_up(self, store: Store) -> None:
-        """The newcomer is less sampled and redundant, yet knows the best action: the other one goes."""
+        """The newcomer is less sampled and redundant, yet its action is worth most: the other one goes."""
         memory = ExperienceMemory(store, MemoryConfig(max_experiences=2))
         for i in range(5):
             memory.record(episode(f"a{i}", [("a red door with a brass knob", "left", 1.0)]))
         memory.record(episode("c", [("ships on the wide ocean", "left", 0.0)]))
-        memory.record(episode("d", [("a red door with a brass bell", "right", 3.0)]))
+        memory.record(episode("d", [("a red door with a brass bell", "left", 3.0)]))
         pages = {e.situation.observation for e in memory.experiences()}
         assert pages == {"a red door with a brass bell", "ships on the wide ocean"}
 
     def test_an_experience_keeps_its_best_actions(self, store: Store) -> None:
-        """With max_actions the worst action by value goes; a replay from scratch agrees."""
+        """With max_actions the best and the failing action stay; a replay from scratch agrees."""
         config = MemoryConfig(max_actions=2)
         items = [episode(f"e{i}", [("p", f"act {i}", float(i % 4))]) for i in range(9)]
         memory = taught_into(store, config, items)
         known = memory.get(situation("p").key)
         assert known is not None
-        assert {a.action: a.q_value for a in known.actions} == {"act 3": 3.0, "act 7": 3.0}
+        assert sorted(a.q_value for a in known.actions) == [0.0, 3.0]
         assert known.samples == 2
         assert memory.hash() == taught(config, items).hash()
 

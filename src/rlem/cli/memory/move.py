@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,7 @@ def import_(file: Path | str, source: Path, trust: str, similarity: str | None) 
     given: dict[str, Any] = {"similarity": similarity}
     if similarity is None and not pool_file and is_new(file):
         config = read_settings(source)
-        given = {
-            name: getattr(config, name) for name in ("similarity", "values", "max_experiences", "max_actions")
-        }
+        given = {field.name: getattr(config, field.name) for field in fields(config)}
     with (
         new_or_whole(file),
         open_memory(file, **given) as opened,

@@ -50,6 +50,7 @@ _SETTINGS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     ),
     click.option("--max-experiences", type=click.IntRange(0), help="Capacity; 0: unbounded."),
     click.option("--max-actions", type=click.IntRange(0), help="Of one experience; 0: unbounded."),
+    click.option("--max-bytes", type=click.IntRange(0), help="Capacity in bytes; 0: unbounded."),
     click.option("--trust", "trusts", multiple=True, metavar="SOURCE=LEVEL", help=f"{', '.join(_LEVELS)}."),
     click.option(
         "--max-influence",
@@ -190,7 +191,7 @@ def views(file: Path | str, drop: str | None, as_json: bool) -> None:
 
 def _said(config: MemoryConfig) -> str:
     parts = [learning(config), config.similarity.fingerprint]
-    for name in ("max_experiences", "max_actions", "max_influence"):
+    for name in ("max_experiences", "max_actions", "max_bytes", "max_influence"):
         value = getattr(config, name)
         if value is not None:
             parts.append(f"{name.replace('_', ' ')} {value:g}")
