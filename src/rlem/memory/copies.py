@@ -64,7 +64,7 @@ def copies_of(store: Store) -> list[Copy]:
 def _is_there(place: str) -> bool:
     """Whether there is something, as far as one may look."""
     try:
-        return "://" in place or Path(place).exists()
+        return "://" in place or Path(place).exists() or Path(f"{place}.part").exists()
     except OSError:  # a folder that one may not look into
         return True
 

@@ -29,6 +29,9 @@ from rlem.memory.ranking import OVER_FETCH, Bounds, Rank, candidates, rerank
 from rlem.memory.state import Progress, ViewState, until_done
 from rlem.memory.store import MAIN, Place, Store
 
+MOST_LOOKED_AT = 1000
+"""So many of the most similar experiences are looked at for some whose sources have not had their share."""
+
 
 @dataclass(slots=True)
 class _Ticket:
@@ -38,9 +41,21 @@ class _Ticket:
     committed: Episode | None = None
     error: Exception | None = None
 
+    again: bool = False
+
     @property
     def done(self) -> bool:
+        """Whether its commit was made, or failed."""
         return self.committed is not None or self.error is not None
+
+    def settle(self, error: Exception, store: Store) -> None:
+        """Its commit failed; unless an interrupted one before had stored it already."""
+        if self.again and isinstance(error, EpisodeConflictError):
+            present = store.episode(self.episode.id)
+            if present is not None and same_play(present, self.episode):
+                self.committed = present
+                return
+        self.error = error
 
 
 class ExperienceMemory:
@@ -159,14 +174,14 @@ class ExperienceMemory:
         Order: similarity, then samples, then content key; or by ``rank``, with the range of returns in
         ``bounds`` (rlem.memory.ranking). Source: Zhang et al. 2023, section 3.2.
         ``exemplars``: how many of them one advice will show (k, if nobody says); no source but the owner's
-        own makes more of so many than its share (``MemoryConfig.max_influence``).
+        own makes more of so many than its share (``MemoryConfig.max_influence``), so that there may be fewer.
         """
         share = self.config.max_influence
         fetched = wanted = candidates(k, rank)
         while True:
             found = self._similar(query, fetched)
             kept = found if share is None else limit_influence(found, exemplars or k, share)
-            if len(kept) >= wanted or len(found) < fetched:
+            if len(kept) >= wanted or len(found) < fetched or fetched >= MOST_LOOKED_AT:
                 return rerank(kept[:wanted], k, rank, bounds)
             fetched *= OVER_FETCH  # the most similar ones are of a source that has had its share
 
@@ -195,7 +210,8 @@ class ExperienceMemory:
 
         Where values bootstrap, the whole log is replayed for it.
         """
-        with self._state.steady():
+        self._state.check_open()
+        with self.store.read():
             return visits(self.store, self.config, [key]).get((key, action), [])
 
     def measure_recall(self, queries: int = 200, seed: int = 0, *, best_from: int | None = None) -> Measured:
@@ -228,8 +244,11 @@ class ExperienceMemory:
                 try:
                     self._commit(batch)
                 except BaseException:
+                    waiting = [other for other in batch if not other.done and other is not ticket]
+                    for other in waiting:
+                        other.again = True  # the commit may have been made before this came
                     with self._queue_lock:
-                        self._queue += [other for other in batch if not other.done and other is not ticket]
+                        self._queue += waiting
                     raise
         if ticket.error is not None:
             raise ticket.error
@@ -242,8 +261,11 @@ class ExperienceMemory:
             for ticket, episode in zip(batch, self._record([t.episode for t in batch]), strict=True):
                 ticket.committed = episode
         except Exception as error:
-            if len(batch) == 1:
-                batch[0].error = error
+            # What ails the place of the memory ails all: trying one after the other would only take longer.
+            shared = isinstance(error, ExperienceMemoryError) and not isinstance(error, EpisodeConflictError)
+            if len(batch) == 1 or shared:
+                for ticket in batch:
+                    ticket.settle(error, self.store)
             else:
                 for ticket in batch:
                     self._commit([ticket])
@@ -304,11 +326,7 @@ class ExperienceMemory:
                     if both == present:
                         continue
                     changed += 1
-                    if both.sequence == present.sequence:
-                        store.amend(both)
-                    else:
-                        store.delete([both.id])
-                        store.append(both)
+                    store.amend(both)
                 visited.update(situations_of([episode]))
             if places or changed:
                 detail = {"episodes": len(places), "changed": changed, **(origin or {})}

@@ -96,11 +96,11 @@ def append(sql: SQL, episode: Episode, revision: int, location: str) -> None:
 
 
 def amend(sql: SQL, episode: Episode) -> None:
-    """Gives a stored episode other rewards and corrections; LookupError if there is none of so many steps."""
+    """Gives a stored episode other rewards, corrections and place; LookupError if none has so many steps."""
     ((found,),) = sql(
         "WITH e AS (SELECT number FROM episodes WHERE sha256(id) = %s"
         " AND (SELECT count(*) FROM transitions WHERE episode = number) = %s),"
-        " c AS (UPDATE episodes o SET corrections = %s FROM e WHERE o.number = e.number),"
+        " c AS (UPDATE episodes o SET sequence = %s, corrections = %s FROM e WHERE o.number = e.number),"
         " t AS (UPDATE transitions o SET reward = u.reward"
         " FROM e, unnest(%b::float8[]) WITH ORDINALITY u (reward, place)"
         " WHERE o.episode = e.number AND o.step = u.place - 1 AND o.reward <> u.reward)"
@@ -108,6 +108,7 @@ def amend(sql: SQL, episode: Episode) -> None:
         (
             name(episode.id),
             len(episode.transitions),
+            episode.sequence,
             pack_corrections(episode.corrections),
             [item.reward for item in episode.transitions],
         ),

@@ -11,9 +11,8 @@ from rlem.core.errors import RlemError, UnknownNameError, UsageError
 from rlem.core.types import Trust
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory
-from rlem.memory.state import Progress
+from rlem.memory.state import Progress, fingerprint_of
 from rlem.memory.store import MAIN, Mark, Store
-from rlem.memory.volatile import InMemoryStore
 from rlem.similarity.base import Similarity
 from rlem.similarity.config import preset, similarity_to_config, weighted
 
@@ -63,15 +62,7 @@ def usable_mark(store: Store, view: str, config: MemoryConfig) -> Mark | None:
     mark = store.mark(view)
     if mark is None or mark.revision < store.rewritten():
         return None
-    return mark if mark.fingerprint == _fingerprint_of(config) else None
-
-
-def _fingerprint_of(config: MemoryConfig) -> str:
-    store = InMemoryStore()
-    ExperienceMemory(store, config).rebuild()  # of nothing: for the mark alone
-    mark = store.mark(MAIN)
-    assert mark is not None
-    return mark.fingerprint
+    return mark if mark.fingerprint == fingerprint_of(config) else None
 
 
 def change(

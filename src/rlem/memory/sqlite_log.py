@@ -226,8 +226,8 @@ class SQLiteLog:
             raise LookupError(f"there is no episode {episode.id!r} of {len(episode.transitions)} steps")
         sql = self._session.writer
         sql.execute(
-            "UPDATE episodes SET corrections = ? WHERE number = ?",
-            (pack_corrections(episode.corrections), row[0]),
+            "UPDATE episodes SET sequence = ?, corrections = ? WHERE number = ?",
+            (episode.sequence, pack_corrections(episode.corrections), row[0]),
         )
         sql.executemany(
             "UPDATE transitions SET reward = ? WHERE episode = ? AND step = ?",

@@ -268,7 +268,10 @@ class SQLiteSession:
         yield True
 
     def erase(self) -> None:
-        """Moves the WAL into the file and empties it. Waits for those who still read what was before."""
+        """Writes the file anew, moves the WAL into it and empties that; waits for those who read what was.
+
+        ``secure_delete`` alone is not enough: in a page that is put in order, copies of moved rows stay.
+        """
         own = self._mine.connection
         with self._lock, self.mapped("written"):
             if self._writer is None:
@@ -278,6 +281,7 @@ class SQLiteSession:
             if own is not None:
                 own.rollback()
             try:
+                self._insist("VACUUM")
                 if any(self._emptied() for _ in self._tries()):
                     return
             finally:

@@ -62,6 +62,13 @@ def until_done(act: Callable[Given, Result]) -> Callable[Given, Result]:
     return done
 
 
+def fingerprint_of(config: MemoryConfig) -> str:
+    """Of everything that decides about the state derived under these settings."""
+    features = config.similarity.fingerprint  # of what a model's folder holds, not of its name
+    settings = canonical({**config.to_json(), "max_influence": None, "features": features})
+    return f"learner-{LEARNER_VERSION} {hashlib.sha256(settings.encode()).hexdigest()}"
+
+
 class ViewState:
     """The derived state of one view: settings, table, and up to which place of the log it goes."""
 
@@ -132,10 +139,7 @@ class ViewState:
     def _fingerprint(self) -> str:
         """Of everything that decides about the derived state."""
         if self._named is None or self._named[0] is not self.config:
-            features = self.config.similarity.fingerprint  # of what a model's folder holds, not of its name
-            settings = canonical({**self.config.to_json(), "max_influence": None, "features": features})
-            name = f"learner-{LEARNER_VERSION} {hashlib.sha256(settings.encode()).hexdigest()}"
-            self._named = (self.config, name)
+            self._named = (self.config, fingerprint_of(self.config))
         return self._named[1]
 
     # -- reading -------------------------------------------------------------------------------------
@@ -181,7 +185,11 @@ class ViewState:
         with self.store.read():
             if not self.in_flight and self.store.revision() != self.revision:
                 return False
-            self.table.fill(self.fetch(keys))
+            with suppress(ValueError, TypeError, LookupError):
+                self.table.fill(self.fetch(keys))
+            if any(not self.table.has_loaded(key) for key in keys):
+                self.replay(self.config)  # what is stored of them is damaged or gone
+                return False
             return True
 
     def _propose(self, fingerprint: str, features: bytes, wanted: int) -> list[bytes] | None:
@@ -303,10 +311,16 @@ class ViewState:
         if self._stale or store.rewritten() > self.revision:
             self._load()
             return
-        self.learn_after(self.last)
         mark = store.mark(self.view)
-        if mark is not None and mark.last == self.last and mark.fingerprint == self._fingerprint:
-            self._is_stored()  # whoever wrote those episodes stored what follows from them
+        if mark is not None and mark.revision > self.revision and mark.fingerprint == self._fingerprint:
+            # Another one who learns by this view stored what follows from its episodes. To learn them here
+            # would be to learn them twice: what is loaded from now on has them in it.
+            news = list(store.derived_since(self.view, self.revision))
+            self.table.restore(news)
+            self.count, self.last = mark.count, mark.last
+            self._is_stored()
+            self._since_image += len(news)
+        self.learn_after(self.last)
         self.revision = store.revision()
 
     # -- writing -------------------------------------------------------------------------------------
@@ -370,12 +384,14 @@ class ViewState:
         """Makes and stores the features that texts of the log lack, in writes of their own, so that who is
         broken off goes on where it stopped."""
         book = FeatureBook(self.store, config.similarity)
-        total, done = self.store.count(), 0
+        before, total, done = self.store.rewritten(), self.store.count(), 0
         for chunk in chunks(self.store.episodes(), CHUNK):
             situations = situations_of(chunk)
             book.fetch(situations)
             if book.make(situations):
                 with self.write_lock, self.store.write():
+                    if self.store.rewritten() != before:
+                        return  # what was read may be forgotten by now; a replay makes what is missing
                     self.store.put_features(book.new)
                 book.new.clear()
             done += len(chunk)
@@ -387,6 +403,8 @@ class ViewState:
         than this view's. Within ``writing()``."""
         index = self.table.index
         orphans = {key for key in self._book.keys_of(situations) if not index.holds(*key)}
+        for key in orphans:
+            self._book.new.pop(key, None)
         self.store.drop_features(orphans, other_than=self._book.fingerprints)
 
     def drop_unused_features(self) -> None:

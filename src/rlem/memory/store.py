@@ -167,8 +167,8 @@ class Store(Protocol):
         ...
 
     def amend(self, episode: Episode) -> None:
-        """Gives the episode of that id the rewards and corrections of the given one; LookupError if there is
-        none, or none of so many steps."""
+        """Gives the episode of that id the rewards, corrections and sequence of the given one; LookupError if
+        there is none, or none of so many steps."""
         ...
 
     def delete(self, episode_ids: Sequence[str]) -> None:

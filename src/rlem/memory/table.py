@@ -143,6 +143,10 @@ class ExperienceTable:
         """The experience in a slot, which must be loaded."""
         return self._loaded[slot]
 
+    def has_loaded(self, key: str) -> bool:
+        """Whether the experience of that key is loaded."""
+        return self._slot_of.get(key) in self._loaded
+
     def missing(self, found: Iterable[tuple[str, float, int]]) -> list[str]:
         """Which of the experiences found are not loaded."""
         return [key for key, _, slot in found if slot not in self._loaded]
@@ -339,6 +343,7 @@ class ExperienceTable:
 
         ValueError, TypeError or LookupError if one is damaged.
         """
+        self._eviction = None
         for batch in chunks(items, _BATCH):
             slots, situations = [], []
             for situation, state in batch:
@@ -350,6 +355,8 @@ class ExperienceTable:
                 entry, age = unpack(situation, state)
                 slot = self._slot_of[situation.key] if present else self._take_slot(situation.key, age)
                 self._samples.view[slot] = entry.samples
+                self._ages.view[slot] = age
+                self._loaded.pop(slot, None)
                 if self.config.max_bytes is not None:
                     self._learned.view[slot] = learned_bytes(entry)
                 self._age = max(self._age, age + 1)

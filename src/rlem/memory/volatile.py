@@ -164,7 +164,12 @@ class InMemoryStore:
             raise LookupError(f"episode {episode.id!r} has {len(old.transitions)} steps")
         self._now.episodes[episode.id] = (
             arrived,
-            replace(old, transitions=tuple(steps), corrections=episode.corrections),
+            replace(
+                old,
+                transitions=tuple(steps),
+                corrections=episode.corrections,
+                sequence=episode.sequence,
+            ),
         )
 
     def delete(self, episode_ids: Sequence[str]) -> None:
@@ -183,7 +188,9 @@ class InMemoryStore:
         self._now.rewritten = self._now.revision
 
     def erase(self) -> None:
-        """Nothing to do: deleted objects leave no file behind."""
+        """Deleted objects leave no file behind; an open read of this thread goes on in the present state."""
+        if getattr(self._mine, "state", None) is not None:
+            self._mine.state = self._state
 
     # -- history -------------------------------------------------------------------------------------
 
