@@ -374,3 +374,49 @@ def test_the_public_names_are_there() -> None:
     assert rlem.Transition is Transition
     with pytest.raises(AttributeError, match="opne"):
         rlem.opne  # noqa: B018
+
+
+@pytest.mark.parametrize("location", [None, 5, "", b"shop.rlem"])
+def test_a_memory_is_at_a_path(location: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no place is a UsageError, and no file of a strange name is made."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="path"):
+        rlem.open(location)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"k": 1.5},
+        {"k": "2"},
+        {"reward_range": 5},
+        {"reward_range": "ab"},
+        {"reward_range": (1.0, 0.0)},
+        {"reward_range": (float("nan"), 1.0)},
+        {"similarity": 3},
+        {"max_experiences": "5"},
+        {"max_bytes": 0},
+    ],
+    ids=str,
+)
+def test_settings_of_the_wrong_kind_are_refused(wrong: dict[str, Any]) -> None:
+    """The message names the setting; no TypeError comes from the depths."""
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        rlem.open(":memory:", **wrong)
+
+
+def test_arguments_of_the_wrong_kind_are_refused() -> None:
+    """Recall, forget, at and branch say what they take."""
+    with rlem.open(":memory:") as memory:
+        wrongs: list[Callable[[], object]] = [
+            lambda: memory.recall(task="a", k=0),
+            lambda: memory.recall(task="a", k="2"),  # type: ignore[arg-type]
+            lambda: memory.forget(before="2020"),  # type: ignore[arg-type]
+            lambda: memory.forget(episode=5),  # type: ignore[arg-type]
+            lambda: memory.at("1"),  # type: ignore[arg-type]
+            lambda: memory.branch(":memory:"),
+        ]
+        for wrong in wrongs:
+            with pytest.raises(UsageError):
+                wrong()

@@ -97,10 +97,9 @@ class Memory:
         choose: Choose = "value",
         explore: Explore = "none",
     ) -> None:
-        if k < 1:
-            raise UsageError(f"k={k} is not possible: at least 1 exemplar must be asked for")
-        if reward_range is not None and not reward_range[0] < reward_range[1]:
-            raise UsageError(f"reward_range={reward_range} is not possible: give (least, greatest) return")
+        _check_count(k)
+        if reward_range is not None and not _is_range(reward_range):
+            raise UsageError(f"reward_range={reward_range!r} is not possible: give (least, greatest) return")
         candidates(k, rank)  # refuses an unknown name now rather than at the first recall
         if choose not in CHOICES:
             raise UnknownNameError("rule of choice", choose, CHOICES)
@@ -156,9 +155,9 @@ class Memory:
         query = situation or Situation(
             task=task, observation=observation, actions=tuple(actions), subtask=subtask
         )
-        return self.experience_memory.recall(
-            query, self._k if k is None else k, rank=self._rank, bounds=self._bounds
-        )
+        wanted = self._k if k is None else k
+        _check_count(wanted)
+        return self.experience_memory.recall(query, wanted, rank=self._rank, bounds=self._bounds)
 
     def advise(
         self, situation: Situation, k: int | None = None, *, explore: Explore | None = None
@@ -234,6 +233,11 @@ class Memory:
         ExperienceMemoryError at the end if some of them could not be reached.
         """
         before_s = before.timestamp() if isinstance(before, datetime) else before
+        for name, value in (("episode", episode), ("task", task), ("source", source)):
+            if not isinstance(value, str | None):
+                raise UsageError(f"forget({name}={value!r}) is not possible: it must be a text")
+        if before_s is not None and finite(before_s) is None:
+            raise UsageError(f"forget(before={before!r}) is not possible: give a datetime, or seconds")
         if not everywhere:
             return self.experience_memory.forget(episode=episode, task=task, source=source, before_s=before_s)
         outcomes = forget_everywhere(
@@ -256,6 +260,8 @@ class Memory:
 
     def at(self, revision: int) -> Memory:
         """The memory as it was at a revision, in this process; what was forgotten since stays forgotten."""
+        if not isinstance(revision, int):
+            raise UsageError(f"at({revision!r}) is not possible: a revision is a whole number (see log)")
         past = copy(self)
         past.experience_memory = history.at(self.experience_memory, revision)
         return past
@@ -268,6 +274,10 @@ class Memory:
         self, location: str | Path, *, revision: int | None = None, progress: Progress | None = None
     ) -> Copied:
         """Makes a memory of its own with this one's log and settings, as of now or of a revision."""
+        if str(location) == ":memory:":
+            raise UsageError(
+                "a branch in this process alone would be gone at once: give a path or a URL, or use at()"
+            )
         with closing(open_store(location)) as target:
             source = self.experience_memory.store
             return copy_memory(source, target, progress, kind="branch", revision=revision)
@@ -471,6 +481,10 @@ def open(
     """
     store = open_store(location, read_only=read_only)
     try:
+        if not isinstance(similarity, str | Similarity | None):
+            raise UsageError(
+                f"similarity={similarity!r} is not possible: give the name of a preset, or one made"
+            )
         given = {
             "values": values,
             "similarity": preset(similarity) if isinstance(similarity, str) else similarity,
@@ -505,8 +519,23 @@ def _config(store: Store, view: str, given: Mapping[str, Any]) -> MemoryConfig |
     return replace(MemoryConfig.from_json(stored) if stored else MemoryConfig(), **asked)
 
 
+def _check_count(k: object) -> None:
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise UsageError(f"k={k!r} is not possible: a number of exemplars, at least 1, must be asked for")
+
+
+def _is_range(value: object) -> bool:
+    """Whether it is a least and a greatest number."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    low, high = map(finite, value)
+    return low is not None and high is not None and low < high
+
+
 def open_store(location: str | Path, *, read_only: bool = False) -> Store:
     """The store of a file path, a ``postgresql://`` URL or ":memory:". UsageError for any other URL."""
+    if not isinstance(location, str | Path) or not str(location):
+        raise UsageError(f"a memory is at a path, a postgresql:// URL or ':memory:', not at {location!r}")
     text = str(location)
     if text == ":memory:":
         return InMemoryStore()

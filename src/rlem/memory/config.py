@@ -42,8 +42,8 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         for name in ("max_experiences", "max_actions", "max_bytes"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name}={value} is not possible: it must be None or at least 1")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name}={value!r} is not possible: it must be None or a number, at least 1")
         if self.max_bytes is not None and self.values.compat == "reference":
             raise UsageError(
                 f"max_bytes={self.max_bytes} is not possible with compat='reference': leave it out, or bound "
