@@ -21,6 +21,8 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "command": (["trian", "webshop"], "Did you mean 'train'"),
     "command of memory": (["memory", "shw", "x"], "Did you mean 'show'"),
     "option": (["train", "webshop", "--prodcts", "3"], "--products"),
+    "option without argument": (["memory", "doctor", "x", "--salvage"], "See: rlem memory doctor --help"),
+    "no number": (["memory", "correct", "x", "e", "--step", "0", "--reward", "abc"], "not a valid number"),
     "no environment": (["train"], "ENVIRONMENT"),
     "task set": (["train", "webshop", "--products", "60", "--test", "tset"], "did you mean 'test'"),
     "task range": (["train", "webshop", "--products", "60", "--train", "5:2"], "A < B"),

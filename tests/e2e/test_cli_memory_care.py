@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +128,54 @@ def test_a_file_that_cannot_be_opened_says_what_can_be_done(shop: Path) -> None:
         rlem("memory", "doctor", shop.name, "--salvage", "none.rlem", cwd=shop.parent), 1
     )
     assert not shop.with_name("none.rlem").exists()
+    shop.with_name("empty.rlem").touch()
+    with closing(sqlite3.connect(shop.with_name("foreign.rlem"))) as sql, sql:
+        sql.execute("CREATE TABLE t (x)")
+    for name, message in {
+        ".": "is a folder",
+        shop.name: "not a memory file",
+        "empty.rlem": "there is no memory in",
+        "foreign.rlem": "not a memory of rlem's",
+        "/dev/null": "there is no memory in",
+    }.items():
+        plain, salvage = (
+            complaint(rlem("memory", "doctor", name, *more, cwd=shop.parent), 1)
+            for more in ((), ("--salvage", "none.rlem"))
+        )
+        assert message in plain
+        assert salvage == plain
+        assert plain == complaint(rlem("memory", "show", name, cwd=shop.parent), 1)
     missing = rlem("memory", "doctor", "other.rlem", "--salvage", "none.rlem", cwd=shop.parent)
     assert "there is no memory file" in complaint(missing, 1)
+
+
+def test_a_cut_file_gives_a_short_list(tmp_path: Path) -> None:
+    """Neighbours that are lost for one reason are one line; no more than 20; --json has all of them."""
+    path = tmp_path / "long.rlem"
+    with closing(SQLiteStore(path)) as store:
+        ExperienceMemory(store).record_many(walks(200))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 4 // 5])
+    for words in ((), ("--repair",)):
+        assert complaint(rlem("memory", "doctor", path.name, *words, cwd=tmp_path), 1).count("--salvage") == 1
+    done = rlem("memory", "doctor", path.name, "--salvage", "saved.rlem", cwd=tmp_path)
+    assert len(done.stdout.splitlines()) <= 22
+    assert re.search(r"episodes .+ to .+ \(\d+\): ", done.stdout)
+    assert "unpack" not in done.stdout
+    lost = json.loads(
+        rlem("memory", "doctor", path.name, "--salvage", "again.rlem", "--json", cwd=tmp_path).stdout
+    )["lost"]
+    assert len(lost) > 22
+    assert f"{200 - len(lost)} episodes saved, {len(lost)} lost" in done.stdout
+
+
+def test_one_damage_is_said_once(shop: Path) -> None:
+    """Other checks that fail by it only say that they cannot look."""
+    damage(shop, "UPDATE episodes SET start = 'x' WHERE number = 3")
+    found = json.loads(rlem("memory", "doctor", shop.name, "--json", cwd=shop.parent).stdout)
+    blind = [i["detail"] for i in found if "cannot be looked at" in i["detail"]]
+    assert len(blind) > 2
+    assert sum(len(detail) > len("cannot be looked at") for detail in blind) == 1
 
 
 def test_a_memory_on_a_server_is_examined_repaired_and_saved(server: Cluster, tmp_path: Path) -> None:
@@ -202,7 +250,7 @@ def test_every_setting_of_a_view_can_be_given(shop: Path) -> None:
     assert all(text in listed for text in ("TD(0.5)", "max experiences 9", "scout unverified"))
     assert digest(shop) == digest(shop.with_name("other.rlem"))
     back = (
-        *("--monte-carlo", "--no-double", "--estimate", "mean", "--learning-rate", ".1"),
+        *("--monte-carlo", "--no-double", "--estimate", "mean"),
         *("--similarity", "default", "--max-experiences", "0", "--max-actions", "0"),
     )
     well("memory", "rebuild", shop.name, *back, cwd=shop.parent)
@@ -219,6 +267,9 @@ def test_every_setting_of_a_view_can_be_given(shop: Path) -> None:
         (("--embedding", "nowhere"), "no sentence encoder"),
         (("--view", "a", "--out", "b.rlem"), "exclude each other"),
         (("--max-influence", "0"), "--max-influence"),
+        (("--learning-rate", ".5"), "--estimate constant"),
+        (("--view", ""), "a view needs a name"),
+        (("--view", "  "), "a view needs a name"),
     ],
 )
 def test_settings_that_are_not_possible(shop: Path, options: tuple[str, ...], message: str) -> None:
@@ -250,6 +301,18 @@ def test_an_embedding_that_is_gone_can_be_replaced(shop: Path) -> None:
     (folder / "moved").rename(folder / "gone")
     well("memory", "rebuild", shop.name, "--similarity", "default", cwd=folder)
     assert digest(shop) == corrected().hash()
+
+
+def test_a_stopped_command_says_what_is_kept(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Status 130; of a memory it does not speak as of a run."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlem.memory.settings.change", stop)
+    line = complaint(rlem("memory", "rebuild", shop.name, cwd=shop.parent), 130)
+    assert "Nothing half-done is kept" in line
+    assert "run" not in line
 
 
 # -- explain -----------------------------------------------------------------------------------------
@@ -317,12 +380,72 @@ def test_a_known_range_of_returns_bounds_every_value(shop: Path) -> None:
     assert [a["interval"] for a in plain["actions"] if a["n"] == 1] == [None]
     (known,) = read("memory", "explain", shop.name, key, "--reward-range", "-9", "9", cwd=shop.parent)
     assert all(-9 <= a["interval"][0] < a["value"] < a["interval"][1] <= 9 for a in known["actions"])
+    text = well("memory", "explain", shop.name, key, "--reward-range", "-9", "9", cwd=shop.parent)
+    assert text.count("95 %") == len(known["actions"])
+    assert text.count("spread") == sum(a["n"] > 1 for a in known["actions"]) < len(known["actions"])
+
+
+def test_actions_that_are_not_advised_come_with_the_reason(tmp_path: Path) -> None:
+    """Where an experience advises nothing: all that was tried there, with values, and why not."""
+    path = tmp_path / "shop.rlem"
+    unsure = [replace(item, trust="unverified") for item in LOG]
+    with closing(SQLiteStore(path)) as store:
+        ExperienceMemory(store).record_many(unsure)
+    silent = 0
+    for item in unsure:
+        if not item.transitions or item.transitions[0].action is None:
+            continue
+        where = ("memory", "explain", path.name, "--episode", item.id, "--step", "0")
+        for found in read(*where, cwd=tmp_path):
+            said = {action["advice"] for action in found["actions"]}
+            assert said
+            if "discouraged" not in said:
+                silent += 1
+                assert said == {"not advised, unverified"}
+                assert all(action["value"] > 0 for action in found["actions"])
+    assert silent
+
+
+def test_trust_of_a_source_that_is_not_there_is_pointed_out(shop: Path) -> None:
+    """It is settled all the same; the sources that there are are named."""
+    done = rlem("memory", "rebuild", shop.name, "--trust", "scuot=quarantined", cwd=shop.parent)
+    assert done.returncode == 0
+    assert "no episode of source 'scuot' yet (sources here: own, scout)" in done.stderr
+    known = rlem("memory", "rebuild", shop.name, "--trust", "scout=quarantined", cwd=shop.parent)
+    assert "no episode" not in known.stderr
+
+
+def test_views_are_listed_by_what_differs(shop: Path) -> None:
+    """The main view with everything; of another one only what is not as there, also what it lacks."""
+    well("memory", "rebuild", shop.name, "--max-experiences", "900", cwd=shop.parent)
+    for name, options in (("same", ()), ("quick", ("-n", "1")), ("whole", ("--max-experiences", "0"))):
+        well("memory", "rebuild", shop.name, "--view", name, *options, cwd=shop.parent)
+    text = " ".join(well("memory", "views", shop.name, cwd=shop.parent).split())
+    assert text.count("max experiences 900") == 1
+    assert text.count("Monte-Carlo") == 1
+    assert "as main" in text
+    assert "1-step" in text
+    assert "no max experiences" in text
+    shown = well("memory", "show", shop.name, "--view", "quick", cwd=shop.parent)
+    assert "view quick" in " ".join(shown.split())
+    lines = well("memory", "doctor", shop.name, cwd=shop.parent).splitlines()
+    assert [line.split()[2] for line in lines if line.split()[1] == "view"] == [
+        "main",
+        "quick",
+        "same",
+        "whole",
+    ]
+    assert "at revision 3" in " ".join(
+        well("memory", "show", shop.name, "--at", "3", cwd=shop.parent).split()
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((), "say what to explain"),
+        (("abc", "--reward-range", "1", "0"), "reward_range=(1.0, 0.0) is not possible"),
+        (("abc", "--reward-range", "nan", "1"), "reward_range=(nan, 1.0) is not possible"),
         (("abc", "--query", "x"), "say what to explain"),
         (("--query", "x"), "belong together"),
         (("--step", "1"), "belong together"),

@@ -15,6 +15,7 @@ import pytest
 from tests.support import command
 from tests.support.command import complaint
 from tests.support.command import inside as rlem
+from tests.support.stage import corridor_config, execute
 
 import rlem.cli.memory.common as common
 from rlem.api.memory import open as open_memory
@@ -24,6 +25,7 @@ from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
 from rlem.memory.transfer import read_episodes
 from rlem.testing.memory_cases import taught, walks
+from rlem.values import ValueConfig
 
 
 @pytest.fixture
@@ -72,16 +74,47 @@ def test_as_processes_branch_merge_and_log_work_on_files(shop: Path) -> None:
 
 
 def test_log_shows_the_last_changes(shop: Path) -> None:
-    """A line for each revision, with day and number; --limit says how many are left out."""
+    """Recordings in a row are one line, with day and number; --limit says how many lines are left out."""
     well("memory", "forget", shop.name, "--episode", "walk-000", cwd=shop.parent)
     well("memory", "export", shop.name, "out.jsonl", cwd=shop.parent)
     out = well("memory", "log", shop.name, cwd=shop.parent)
-    assert out.startswith("revision when what 3 2026-01-02 12:00:00 1 episode recorded")
+    assert out.startswith(
+        "revision when what 1 memory made 2 nothing left to show (upkeep, or recorded and forgotten since) "
+        "3-9 2026-01-08 12:00:00 7 episodes recorded 10 "
+    )
     assert "1 episode forgotten" in out
     assert "exported to" in out
     short = well("memory", "log", shop.name, "--limit", "2", cwd=shop.parent)
-    assert short.startswith("... 7 before these (--limit)")
+    assert short.startswith("... 3 lines before these (--limit)")
     assert "recorded" not in short
+
+
+def test_log_names_settings_and_views_and_leaves_no_revision_out(shop: Path) -> None:
+    """Other settings, a new view made by either way, one taken away, their copies: each has a line."""
+    folder = shop.parent
+    well("memory", "rebuild", shop.name, "--discount", ".5", cwd=folder)
+    well("memory", "rebuild", shop.name, "--view", "near", "--discount", ".1", cwd=folder)
+    with open_memory(shop, view="far", values=ValueConfig(discount=0.9)):
+        pass
+    well("memory", "views", shop.name, "--drop", "near", cwd=folder)
+    well("memory", "branch", shop.name, "branch.rlem", cwd=folder)
+    out = rlem("memory", "log", shop.name, cwd=folder).stdout
+    for line in ("settings of view main changed", "view near made", "view far made", "view near taken away"):
+        assert line in out
+    assert "view far made" in rlem("memory", "log", "branch.rlem", cwd=folder).stdout
+    spans = re.findall(r"^(\d+)(?:-(\d+))? ", out, re.MULTILINE)
+    listed = [n for first, last in spans for n in range(int(first), int(last or first) + 1)]
+    assert listed == list(range(1, revision_of(shop) + 1))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("branch", "shop.rlem"), ("copy", "shop.rlem"), ("merge", "shop.rlem", "shop.rlem", "--out")],
+)
+def test_a_copy_that_nobody_could_use_is_refused(shop: Path, arguments: tuple[str, ...]) -> None:
+    """A memory in the process of a command is gone with it."""
+    done = rlem("memory", *arguments, ":memory:", cwd=shop.parent)
+    assert ":memory: would be gone" in complaint(done, 2)
 
 
 def test_diff_shows_moves_and_their_episodes(shop: Path) -> None:
@@ -184,6 +217,7 @@ def test_merge_refuses_conflicts_and_other_settings(shop: Path) -> None:
     before = digest(shop), digest(other)
     done = rlem("memory", "merge", shop.name, other.name, "--out", "new.rlem", cwd=folder)
     assert "other settings (values)" in complaint(done, 2)
+    assert "--settings-of MEMORY" in done.stderr
     assert not (folder / "new.rlem").exists()
     assert (digest(shop), digest(other)) == before
     arguments = ("memory", "merge", shop.name, other.name)
@@ -219,6 +253,9 @@ def test_correct_prints_what_moved(shop: Path) -> None:
     ]
 
 
+REWARD = f"{walks(8)[3].transitions[0].reward:g}"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -227,6 +264,7 @@ def test_correct_prints_what_moved(shop: Path) -> None:
         (("--step", "0", "--step", "0", "--reward", "1", "--reward", "2"), "each step once"),
         (("--step", "0", "--reward", "nan"), "nan"),
         (("--step", "99", "--reward", "1"), "no step 99"),
+        (("--step", "0", "--reward", REWARD), f"nothing to correct: step 0 has the reward {REWARD} already"),
     ],
 )
 def test_a_wrong_correction_changes_nothing(shop: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -251,6 +289,26 @@ def test_forget_before_a_time(shop: Path) -> None:
     with open_memory(shop) as memory:
         assert memory.forget(before=datetime(2026, 1, 5)) == 1
         assert memory.forget(before=datetime(2026, 1, 6).timestamp()) == 1
+
+
+@pytest.mark.parametrize("everywhere", [(), ("--everywhere",)], ids=["here", "everywhere"])
+def test_a_time_before_which_there_is_nothing_is_named_as_given(
+    shop: Path, everywhere: tuple[str, ...]
+) -> None:
+    """Not as seconds since the epoch."""
+    done = rlem("memory", "forget", shop.name, "--before", "1999-01-01", *everywhere, cwd=shop.parent)
+    assert "matches '1999-01-01'" in complaint(done, 2)
+
+
+def test_the_hint_of_a_plain_forget_works_for_a_run(tmp_path: Path) -> None:
+    """The same command with --everywhere takes records and exemplars out of the run, and says how many."""
+    run = execute(corridor_config(seeds=[0], skip_solved=False), tmp_path / "run")
+    given = ("memory", "forget", str(run.memory_path(0)), "--task", "corridor:0")
+    assert "the same command with --everywhere" in well(*given, cwd=tmp_path)
+    changed = well(*given, "--everywhere", cwd=tmp_path)
+    assert re.match(r"\S+/run \(run\): \d\d? records taken out or changed ", changed)
+    assert ": 0 episodes forgotten" in changed
+    assert "nothing to forget" in complaint(rlem(*given, "--everywhere", cwd=tmp_path), 2)
 
 
 def test_forget_names_the_copies_and_everywhere_takes_them(shop: Path) -> None:

@@ -160,7 +160,7 @@ def test_the_command_line_treats_files_and_servers_alike(server: Cluster, tmp_pa
     for arguments, complaint in {
         ("shop.rlem", "back.rlem"): "exists already",
         ("nothing.rlem", "new.rlem"): "no memory file nothing.rlem",
-        (other, "new.rlem"): "without read_only",
+        (other, "new.rlem"): "there is no memory in",
     }.items():
         done = rlem("memory", "copy", *arguments, cwd=tmp_path)
         assert done.returncode == 1

@@ -30,7 +30,7 @@ __all__ = ["debian_cluster", "server"]  # fixtures
 def test_versions_and_foreign_schemas_are_refused(server: Cluster) -> None:
     """A newer schema, somebody else's tables, an empty place to be read only: each with a way out."""
     url = server.url()
-    with pytest.raises(MemoryVersionError, match="without read_only"):
+    with pytest.raises(MemoryVersionError, match="there is no memory in"):
         opened(url, read_only=True)
     memory = ExperienceMemory(opened(url))
     memory.record(walks(1)[0])

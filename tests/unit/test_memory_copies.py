@@ -17,7 +17,7 @@ from rlem.api.memory import open as open_memory
 from rlem.core.errors import ExperienceMemoryError, UsageError
 from rlem.memory.copies import copies_of, place_of
 from rlem.memory.copying import copy_memory
-from rlem.memory.everywhere import all_copies
+from rlem.memory.everywhere import all_copies, forget_everywhere
 from rlem.memory.transfer import read_episodes
 from rlem.reports import write_report
 from rlem.runner.folder import RunFolder
@@ -275,6 +275,57 @@ def test_a_copy_on_a_server_is_taken_too(shop: Path, debian_cluster: Cluster) ->
     assert hash_of(url) == hash_of(shop) == taught(None, walks(6)).hash()
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["beside the export", "alone"])
+def test_the_part_that_a_killed_export_left_goes_too(shop: Path, tmp_path: Path, whole: bool) -> None:
+    """Torn at its end as it is; with or without an export of that name in place."""
+    with open_memory(shop) as memory:
+        memory.export(tmp_path / "out.jsonl")
+        text = (tmp_path / "out.jsonl").read_text()
+        (tmp_path / "out.jsonl.part").write_text(text[:-20])
+        if not whole:
+            (tmp_path / "out.jsonl").unlink()
+        assert [Path(copy.place).name for copy in memory.copies()] == ["out.jsonl"]
+        assert memory.forget(task=SECRET, everywhere=True) == 1
+        assert holds(tmp_path, SECRET) == []
+        assert not (tmp_path / "out.jsonl.part").exists()
+        assert (tmp_path / "out.jsonl").exists() == whole
+
+
+@pytest.mark.parametrize("text", ["", "torn"])
+def test_a_part_without_an_episode_goes(shop: Path, tmp_path: Path, text: str) -> None:
+    """Killed before the first line was whole: nothing went, and that is no fault."""
+    with open_memory(shop) as memory:
+        memory.export(tmp_path / "out.jsonl")
+        (tmp_path / "out.jsonl").rename(tmp_path / "out.jsonl.part")
+        (tmp_path / "out.jsonl.part").write_text(text)
+        assert memory.forget(task=SECRET, everywhere=True) == 1
+    assert not (tmp_path / "out.jsonl.part").exists()
+
+
+def test_a_branch_is_a_branch_whatever_else_names_it(shop: Path, tmp_path: Path) -> None:
+    """Merged back, it is no origin; what only a copy of a copy came from is called a copy."""
+    with open_memory(shop) as memory:
+        memory.branch(tmp_path / "branch.rlem")
+        with open_memory(tmp_path / "branch.rlem") as branch:
+            branch.experience_memory.record(episode("more", [("x", "left", 1.0)]))
+            memory.merge(branch)
+        with open_memory(tmp_path / "stranger.rlem") as stranger, open_memory(tmp_path / "all.rlem") as both:
+            stranger.experience_memory.record(episode("own", [("y", "left", 1.0)], task=SECRET))
+            both.merge(memory, stranger)
+        assert [(c.kind, Path(c.place).name) for c in memory.copies()][:2] == [
+            ("branch", "branch.rlem"),
+            ("merge", "all.rlem"),
+        ]
+        outcomes = forget_everywhere(memory.experience_memory, open_store, task=SECRET)
+    assert {Path(o.copy.place).name: o.copy.kind for o in outcomes} == {
+        "branch.rlem": "branch",
+        "all.rlem": "merge",
+        "stranger.rlem": "copy",
+        "shop.rlem": "memory",
+    }
+    assert holds(tmp_path, SECRET) == []
+
+
 # -- runs --------------------------------------------------------------------------------------------
 
 
@@ -343,3 +394,58 @@ def test_advice_of_what_was_seen_elsewhere_too_stays(run: RunFolder) -> None:
     assert any(advice)
     after = [len(step.advice) for r in records_of(run) if r.phase == "eval" for step in r.steps]
     assert after == advice
+
+
+@pytest.mark.parametrize("by", ["task", "task id", "episode"])
+def test_a_run_is_cleared_after_its_memory_forgot_alone(run: RunFolder, by: str) -> None:
+    """Forgetting here first and everywhere then leaves the run as forgetting everywhere at once: what is
+    meant is known by what the records say, not by what the memory still has."""
+    text = next(r.instruction for r in records_of(run) if r.phase == "train")
+    with open_memory(run.memory_path(0)) as memory:
+        name = next(item.id for item in memory.episodes() if item.task == text)
+        given = {"task": {"task": text}, "task id": {"task": "corridor:0"}, "episode": {"episode": name}}[by]
+        memory.forget(**given)  # type: ignore[arg-type]
+        assert text in run.episodes_path.read_text()
+        assert memory.forget(**given, everywhere=True) == 0  # type: ignore[arg-type]
+        assert ((1, "corridor:0") in trained(run, 0), (2, "corridor:0") in trained(run, 0)) == (
+            (False, by == "episode")
+        )
+        if by != "episode":
+            assert holds(run.path, text) == []
+        with pytest.raises(UsageError, match="nothing to forget"):
+            memory.forget(**given, everywhere=True)  # type: ignore[arg-type]
+
+
+def test_a_run_is_cleared_by_time_and_source_after_its_memory_forgot_alone(run: RunFolder) -> None:
+    """Records have no times: one that the memory has not any more is as old as the one before it."""
+    with open_memory(run.memory_path(0)) as memory:
+        third = list(memory.episodes())[2]
+        before = third.recorded_s
+        memory.forget(before=before)
+        assert memory.forget(before=before, everywhere=True) == 0
+        assert trained(run, 0) == [(e, f"corridor:{i}") for e in (1, 2) for i in range(4)][2:]
+        memory.forget(source=third.source)
+        assert memory.forget(source=third.source, everywhere=True) == 0
+    assert trained(run, 0) == trained(run, 1) == []
+    assert not any(step.advice for r in records_of(run) for step in r.steps)
+
+
+def test_from_a_branch_the_run_of_an_origin_that_forgot_is_cleared(run: RunFolder) -> None:
+    """The branch has the episodes no more, the origin neither: the run's records still say the task."""
+    text = next(r.instruction for r in records_of(run) if r.phase == "train")
+    with open_memory(run.memory_path(0)) as memory:
+        memory.branch(run.path.parent / "branch.rlem")
+        memory.forget(task=text)
+    with open_memory(run.path.parent / "branch.rlem") as branch:
+        branch.forget(task=text)
+        assert branch.forget(task=text, everywhere=True) == 0
+    assert holds(run.path.parent, text) == []
+
+
+def test_what_a_killed_rewriting_left_in_a_run_goes(run: RunFolder) -> None:
+    """The part of a file of records that was never put in place."""
+    part = run.path / "episodes.jsonl.part"
+    part.write_bytes(run.episodes_path.read_bytes())
+    with open_memory(run.memory_path(0)) as memory:
+        memory.forget(task="corridor:0", everywhere=True)
+    assert not part.exists()

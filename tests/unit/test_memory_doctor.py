@@ -173,6 +173,23 @@ def test_an_index_of_the_file_is_made_anew(path: Path, store: SQLiteStore) -> No
         assert ExperienceMemory(opened).hash() == fresh()
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_repair_wipes_what_a_broken_off_forgetting_left(path: Path, damaged: bool) -> None:
+    """Whether anything is found wrong or not: bytes of what is deleted are in no file afterwards."""
+    secret = b"nobody may read this any more"
+    with closing(sqlite3.connect(path)) as sql, sql:  # as a page that was put in order may hold them
+        sql.execute("PRAGMA secure_delete = OFF")
+        sql.execute("CREATE TABLE remains (x)")
+        sql.execute("INSERT INTO remains VALUES (?)", (secret,))
+        sql.execute("DELETE FROM remains")
+    if damaged:
+        damage(path, "UPDATE experiences SET state = replace(state, '[1,', '[2,')")
+    assert secret in path.read_bytes()
+    with closing(SQLiteStore(path)) as store:
+        assert any(item.repaired for item in repair(store)) == damaged
+    assert secret not in path.read_bytes()
+
+
 def test_an_image_of_the_index_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of an image that are not those of the log are found, and gone after a repair."""
     monkeypatch.setattr(state, "IMAGE_FROM", 5)

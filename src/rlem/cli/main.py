@@ -58,11 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, _NO_ARGUMENTS):
             error.show()
             return error.exit_code
-        place = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "rlem"
-        click.echo(f"rlem: {_one_line(error.format_message())} See: {place} --help", err=True)
+        click.echo(f"rlem: {_one_line(error.format_message())} See: {_place(given)} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("rlem: stopped. A run goes on where it stopped: give the same command again.", err=True)
+        of_runs = "A run goes on where it stopped: give the same command again."
+        of_memories = "Nothing half-done is kept: give the same command again."
+        said = of_memories if _place(given).startswith("rlem memory") else of_runs
+        click.echo(f"rlem: stopped. {said}", err=True)
         return INTERRUPTED
     except SystemExit:  # rich's answer to a reader of our output that has gone
         return 0
@@ -81,6 +83,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"rlem: {error} (--debug shows where)", err=True)
         return RlemError.exit_status
     return result if isinstance(result, int) else 0
+
+
+def _place(given: Sequence[str]) -> str:
+    """The command that was given: click does not name it where an option lacks its argument."""
+    command: click.Command = cli
+    path = "rlem"
+    for word in given:
+        if isinstance(command, click.Group) and not word.startswith("-"):
+            if word not in command.commands:
+                break
+            command = command.commands[word]
+            path += f" {word}"
+    return path
 
 
 def _one_line(text: str) -> str:

@@ -37,7 +37,12 @@ class NearChoice(_Choice):
 
 
 class Number(click.FloatRange):
-    """A number of the range; nan and inf, which no range of click's refuses, are none."""
+    """A number of the range, if it has one; nan and inf, which no range of click's refuses, are none."""
+
+    name = "number"
+
+    def _describe_range(self) -> str:
+        return "" if (self.min, self.max) == (None, None) else super()._describe_range()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)

@@ -56,8 +56,11 @@ def note_copy(store: Store, kind: str, location: str | Path, clock: Clock = syst
 def copies_of(store: Store) -> list[Copy]:
     """The copies of a memory that its history names and that are there; of servers, all that it names."""
     own = place_of(store.location)
-    named = [(change.kind if "to" in change.detail else "origin", place) for change, place in _places(store)]
-    found = [Copy(kind=kind, place=place, of=own) for kind, place in dict.fromkeys(named)]
+    kinds: dict[str, str] = {}
+    for change, place in _places(store):
+        if kinds.get(place, "origin") == "origin":  # a branch that was merged back is a branch
+            kinds[place] = change.kind if "to" in change.detail else "origin"
+    found = [Copy(kind=kind, place=place, of=own) for place, kind in kinds.items()]
     return [copy for copy in found if copy.place != own and _is_there(copy.place)] + _run(own)
 
 

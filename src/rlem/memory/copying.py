@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rlem.core.clock import system_clock
 from rlem.core.errors import DataError, ExperienceMemoryError
 from rlem.core.types import JSON, Episode
 from rlem.memory.copies import note_copy, place_of
@@ -85,3 +86,4 @@ def _copy_views(source: Store, target: Store) -> None:
         with target.write():
             for view, settings in others.items():
                 target.put_settings(view, settings or {})
+                target.note("view", system_clock(), {"view": view})

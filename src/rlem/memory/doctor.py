@@ -6,10 +6,11 @@ still be read of it can be saved into a new memory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import islice, pairwise
+from itertools import groupby, islice, pairwise
 from typing import Any
 
 from rlem.core.errors import MemoryCorruptError, RlemError
@@ -37,6 +38,8 @@ QUERIES = 3
 ROUNDING = 1e-8
 """By so much the scores of two indexes of the same experiences may differ: they add up in another order."""
 
+_LOST = re.compile(r"episode (?P<name>number \d+|'[^']*'|\"[^\"]*\"): (?P<reason>.*)", re.DOTALL)
+
 DAMAGE = (RlemError, ValueError, TypeError, LookupError)
 
 Outcome = tuple[list[str], str]
@@ -56,32 +59,37 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Salvaged:
-    """What was saved: how many episodes, and what was not."""
+    """What was saved: how many episodes, and what was not. ``summary``: that, neighbours that are lost for
+    one reason in one line."""
 
     episodes: int
     lost: tuple[str, ...]
+    summary: tuple[str, ...]
 
 
 def examine(store: Store, *, full: bool = False) -> list[Finding]:
     """One finding for each check, as of one moment. ``full`` compares the features of all texts."""
     with store.read():
-        patient = _Patient(store, full)
-        return [_finding(name, check) for name, check in _checks(patient)]
+        patient, said = _Patient(store, full), set[str]()
+        return [_finding(name, check, said) for name, check in _checks(patient)]
 
 
 def repair(store: Store, *, full: bool = False, progress: Progress | None = None) -> list[Finding]:
     """As ``examine``, but where something is wrong, what is derived is made anew; the log stays as it is.
+    Bytes that a broken off forgetting left in the files go.
 
     ``repaired`` findings were wrong before and are fine now.
     """
     before = examine(store, full=full)
     if all(item.ok for item in before):
+        store.erase()
         return before
     if isinstance(store, SQLiteStore):
         with store.write():
             doctor_sqlite.mend(store)
-    if _finding("episodes", partial(_log, _Patient(store, full), "episodes")).ok:
+    if _finding("episodes", partial(_log, _Patient(store, full), "episodes"), set()).ok:
         _derive_anew(store, full, progress)
+    store.erase()
     now = {item.check: item for item in examine(store, full=full)}
     wrong = {item.check: item for item in before if not item.ok}
     return [
@@ -98,7 +106,6 @@ def _derive_anew(store: Store, full: bool, progress: Progress | None) -> None:
         store.set_rewritten()
     for view in patient.configs:
         ExperienceMemory(store, view=view, progress=progress)  # which stores what it derived
-    store.erase()
 
 
 def salvage(
@@ -106,29 +113,49 @@ def salvage(
 ) -> Salvaged:
     """Puts the episodes of ``source`` into an empty store, under these settings by view; ``lost`` are the
     texts among the episodes, and the settings that cannot be used. ``origin``: where they come from."""
-    lost: list[str] = []
+    lost: list[tuple[int, str]] = []  # with the place in the source; 0 for settings
     configs: dict[str, MemoryConfig] = {}
     for view in [MAIN, *(name for name in settings if name != MAIN)]:
         try:
             configs[view] = MemoryConfig.from_json(settings[view])
         except DAMAGE as error:
-            lost.append(f"settings of view {view}: {error}")
+            reason = error if view in settings else "they cannot be read; the defaults stand in"
+            lost.append((0, f"settings of view {view}: {reason}"))
 
     def episodes() -> Iterator[Episode]:
-        for item in source:
+        for place, item in enumerate(source, 1):
             try:
                 if isinstance(item, Episode):
                     yield checked(item)
                 else:
-                    lost.append(item)
+                    lost.append((place, item))
             except RlemError as error:
-                lost.append(str(error))
+                lost.append((place, str(error)))
 
     with target.write():
         for view, config in configs.items():
             target.put_settings(view, config.to_json())
     count, _ = ExperienceMemory(target).insert(episodes(), origin={"from": origin})
-    return Salvaged(episodes=count, lost=tuple(lost))
+    return Salvaged(episodes=count, lost=tuple(text for _, text in lost), summary=tuple(_joined(lost)))
+
+
+def _joined(lost: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """The texts in their order; those of episodes side by side with one reason are one."""
+
+    def kind(item: tuple[int, tuple[int, str]]) -> tuple[object, ...]:
+        count, (place, text) = item
+        found = _LOST.match(text)
+        return (place - count, found["reason"]) if found else (count,)
+
+    for _, items in groupby(enumerate(lost), key=kind):
+        first, *more = [text for _, (_, text) in items]
+        if not more:
+            yield first
+            continue
+        start, end = _LOST.match(first), _LOST.match(more[-1])
+        assert start is not None  # else each is of its own kind
+        assert end is not None
+        yield f"episodes {start['name']} to {end['name']} ({len(more) + 1}): {start['reason']}"
 
 
 def readable(store: Store) -> Iterator[Episode | str]:
@@ -283,11 +310,13 @@ def _checks(patient: _Patient) -> Iterator[tuple[str, Callable[[], Outcome]]]:
         yield f"index of view {view}", partial(_index, looked_at)
 
 
-def _finding(name: str, check: Callable[[], Outcome]) -> Finding:
+def _finding(name: str, check: Callable[[], Outcome], said: set[str]) -> Finding:
+    """``said``: the errors that were named by now; each is once."""
     try:
         wrong, fine = check()
     except DAMAGE as error:
-        wrong, fine = [f"cannot be looked at: {error}"], ""
+        wrong, fine = ["cannot be looked at" + ("" if str(error) in said else f": {error}")], ""
+        said.add(str(error))
     more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     detail = "; ".join(wrong[:3]) + more if wrong else fine
     return Finding(check=name, ok=not wrong, count=len(wrong), detail=detail)
@@ -314,14 +343,16 @@ def _history(store: Store) -> Outcome:
     arrived = [arrival.revision for arrival in store.arrivals()]
     ahead = [number for number in [*revisions, *arrived] if not 0 <= number <= now]
     wrong += [f"revision {number} is named, but there are 0 to {now}" for number in ahead]
-    return wrong, f"{len(revisions)} changes, in order; revision {now}"
+    changes = "1 change" if len(revisions) == 1 else f"{len(revisions)} changes, in order"
+    return wrong, f"{changes}; revision {now}"
 
 
 def _settings(patient: _Patient) -> Outcome:
     wrong = [f"those of view {view}: {error}" for view, error in patient.unusable.items()]
     if MAIN not in (patient.configs | patient.unusable):
         wrong.append("there are none: this is no memory yet")
-    return wrong, f"of {len(patient.configs)} views, can be used"
+    count = len(patient.configs)
+    return wrong, f"those of {count} views can be used" if count != 1 else "those of the one view can be used"
 
 
 def _features(patient: _Patient) -> Outcome:
@@ -359,7 +390,7 @@ def _ahead(mark: Mark, store: Store, view: _View) -> list[str]:
 def _values(view: _View) -> Outcome:
     """The stored experiences, against a replay. The order of first visits counts only in the reference."""
     if view.mark is None:
-        return [], "none that will be used"
+        return [], "derived anew when it is opened"
     start = 0 if view.config.values.compat == "reference" else 1
     expected = {
         s.key: canonical(state[start:]) for s, state in view.replayed[0].changes() if state is not None

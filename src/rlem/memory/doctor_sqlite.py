@@ -130,9 +130,13 @@ class Wreck:
                     " status, cause, corrections, start, final FROM episodes WHERE number = ?",
                     number,
                 )
-                if head:  # else it was forgotten
+                if head:
                     name = f"episode {decode(head[1])!r}"
                     yield self._episode(head)
+                elif self._one(
+                    "SELECT 1 FROM transitions WHERE episode = ?", number
+                ):  # else it was forgotten
+                    yield f"{name}: it is gone, only steps of it are there"
             except ExperienceMemoryError as error:
                 yield f"{name}: {error.__cause__ or error}"
             except (RlemError, ValueError, TypeError, LookupError) as error:
@@ -154,7 +158,7 @@ class Wreck:
 
     def _situation(self, number: int) -> Situation:
         query = "SELECT key, task, observation, actions, subtask FROM situations WHERE id = ?"
-        key, *parts = self._one(query, number)
+        key, *parts = self._needed(query, number)
         (task, a), (observation, b), (actions, c), (subtask, d) = map(self._text, parts)
         found = Situation(
             task=task, observation=observation, actions=tuple(json.loads(actions)), subtask=subtask
@@ -165,7 +169,7 @@ class Wreck:
 
     def _text(self, number: int) -> tuple[str, bool]:
         """A text, and whether it is the one its digest is of."""
-        name, text = self._one("SELECT digest, text FROM texts WHERE id = ?", number)
+        name, text = self._needed("SELECT digest, text FROM texts WHERE id = ?", number)
         return decode(text), digest(decode(text)) == name
 
     def _highest(self) -> int:
@@ -185,6 +189,12 @@ class Wreck:
         with self.session.reading() as sql:
             return sql.execute(query, values).fetchall()
 
+    def _needed(self, query: str, number: int) -> tuple[Any, ...]:
+        found = self._one(query, number)
+        if not found:
+            raise DataError("its steps are gone, or their texts")
+        return found
+
     def _one(self, query: str, *values: object) -> tuple[Any, ...]:
         return next(iter(self._all(query, *values)), ())
 
@@ -193,7 +203,7 @@ class Wreck:
 def wreck(path: Path, workplace: Path) -> Iterator[Wreck]:
     """A damaged file, opened by way of a copy in ``workplace``; the file itself stays as it is.
 
-    Errors: ExperienceMemoryError where so much is lost that not even the tables are found.
+    Errors: ExperienceMemoryError where so much is lost that not even the tables are found, or none were.
     """
     with TemporaryDirectory(prefix="rlem-", dir=workplace) as folder:
         copy = Path(folder) / path.name
@@ -201,7 +211,11 @@ def wreck(path: Path, workplace: Path) -> Iterator[Wreck]:
             if Path(f"{path}{end}").exists():
                 shutil.copyfile(f"{path}{end}", f"{copy}{end}")
         _fill_up(copy)
-        with closing(SQLiteSession(copy, read_only=True, timeout_s=60.0)) as session:
+        try:
+            opened = SQLiteSession(copy, read_only=True, timeout_s=60.0)
+        except ExperienceMemoryError as error:
+            raise type(error)(str(error).replace(str(copy), str(path))) from error
+        with closing(opened) as session:
             found = Wreck(session, {})
             yield Wreck(session, _settings(found))
 

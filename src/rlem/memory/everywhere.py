@@ -10,7 +10,6 @@ from pathlib import Path
 from rlem.core.errors import DataError, ExperienceMemoryError, RlemError, UsageError
 from rlem.core.types import Episode
 from rlem.memory.copies import Copy, copies_of, place_of, seed_of
-from rlem.memory.features import situations_of
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.run_files import forget_in_run
 from rlem.memory.state import Progress
@@ -23,7 +22,8 @@ Opener = Callable[..., Store]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one place: how many episodes (of a run: records) went, or why it could not be done."""
+    """What became of one place: how many episodes went (of a run: records went or changed), or why it could
+    not be done."""
 
     copy: Copy
     episodes: int = 0
@@ -67,10 +67,9 @@ def all_copies(store: Store, opener: Opener) -> list[Copy]:
     found: dict[str, Copy] = {}
 
     def follow(within: Store) -> None:
-        for copy in copies_of(within):
-            if copy.place in found or copy.place == own:
-                continue
-            found[copy.place] = copy
+        copies = [copy for copy in copies_of(within) if copy.place not in found and copy.place != own]
+        found.update((copy.place, copy) for copy in copies)  # by their nearest relation
+        for copy in copies:
             try:
                 if copy.is_memory:
                     with closing(opener(copy.place, read_only=True)) as inner:
@@ -103,9 +102,13 @@ def forget_everywhere(
     ids = frozenset() if episode is None else frozenset([episode])
     wanted = Wanted(ids=ids, task=task, source=source, before_s=before_s)
     own = place_of(memory.location)
-    found = list(
-        _forget(memory, Copy(kind="memory", place=own, of=own), wanted, opener, {(own, "")}, progress)
-    )
+    direct = {copy.place: copy for copy in copies_of(memory.store)}
+    found = [
+        replace(outcome, copy=_related(outcome.copy, direct))
+        for outcome in _forget(
+            memory, Copy(kind="memory", place=own, of=own), wanted, opener, {(own, "")}, progress
+        )
+    ]
     if not any(outcome.episodes or outcome.problem for outcome in found):
         raise UsageError(
             f"nothing to forget: no episode in {memory.location} or a copy of it matches {given[0]!r}"
@@ -142,7 +145,7 @@ def _forget(
         seen.add(name)
         try:
             if copy.kind == "run":
-                yield Outcome(copy=copy, episodes=_forget_in_run(store, copy, there.ids))
+                yield Outcome(copy=copy, episodes=_forget_in_run(store, copy, passed_on))
             elif copy.is_memory:
                 given = replace(wanted, ids=frozenset()) if copy.kind == "seed" else passed_on
                 with closing(opener(copy.place)) as inner:
@@ -162,10 +165,14 @@ def _forget(
         yield Outcome(copy=here, problem=str(error))
 
 
-def _forget_in_run(store: Store, copy: Copy, ids: frozenset[str]) -> int:
-    """Takes the records of episodes out of the run that the memory is of, and advice that only they gave."""
+def _forget_in_run(store: Store, copy: Copy, wanted: Wanted) -> int:
+    """In the run that the memory is of."""
     seed = seed_of(copy.of)
-    episodes = [item for item in map(store.episode, ids) if item is not None]
-    keys = {situation.key for situation in situations_of(episodes)}
-    only = {key for key in keys if ids.issuperset(store.episodes_of(key))}
-    return 0 if seed is None else forget_in_run(Path(copy.place), seed, ids, only)
+    return 0 if seed is None else forget_in_run(Path(copy.place), seed, store, wanted.ids, wanted.means)
+
+
+def _related(copy: Copy, direct: dict[str, Copy]) -> Copy:
+    """As the memory itself knows it; the origin of one of its copies is to it no more than a copy."""
+    if copy.place in direct:
+        return direct[copy.place]
+    return replace(copy, kind="copy") if copy.kind == "origin" else copy

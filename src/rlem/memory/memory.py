@@ -26,7 +26,7 @@ from rlem.memory.features import situations_of
 from rlem.memory.influence import limit_influence
 from rlem.memory.measure import Measured, measure, perturbed
 from rlem.memory.ranking import OVER_FETCH, Bounds, Rank, candidates, rerank
-from rlem.memory.state import Progress, ViewState, until_done
+from rlem.memory.state import Progress, ViewState, drop_unused_features, until_done
 from rlem.memory.store import MAIN, Place, Store
 
 MOST_LOOKED_AT = 1000
@@ -405,6 +405,8 @@ class ExperienceMemory:
                     revision=store.revision(),
                     recorded_s=self._clock(),
                 )
+                if correction.now == correction.was:
+                    raise UsageError(f"nothing to correct: step {step} has the reward {reward:g} already")
                 steps[step] = replace(steps[step], reward=correction.now)
                 made.append(correction)
             episode = replace(episode, transitions=tuple(steps), corrections=(*episode.corrections, *made))
@@ -429,7 +431,7 @@ class ExperienceMemory:
             store.put_settings(self.view, wanted.to_json())
             state.replay(wanted, progress, keep=True)
             state.save()
-            state.drop_unused_features()
+            drop_unused_features(store)
             store.note("settings" if config else "rebuild", self._clock(), {"view": self.view})
 
     def close(self) -> None:

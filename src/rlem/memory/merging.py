@@ -31,7 +31,7 @@ def merge(
         if names:
             raise UsageError(
                 f"{into.location} and {other.location} have other settings ({', '.join(names)}): say "
-                "whose the merged memory takes"
+                "whose the merged memory takes by --settings-of MEMORY (in Python: settings_of=)"
             )
     for other in others:
         note_copy(other.store, "merge", into.location)

@@ -28,9 +28,12 @@ def prepare(session: Session, *, read_only: bool) -> None:
         )
     if version == SCHEMA_VERSION:
         return
+    if read_only and version == 0:
+        raise MemoryVersionError(f"there is no memory in {session.location}: its schema is empty")
     if read_only:
         raise MemoryVersionError(
-            f"{session.location} is empty or was written by an older rlem: open it once without read_only"
+            f"{session.location} was written by an older rlem (schema {version}): open it once without "
+            f"read_only, or bring it up to date with rlem memory rebuild {session.location}"
         )
     try:
         _migrate(session)

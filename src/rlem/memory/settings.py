@@ -11,10 +11,11 @@ from rlem.core.errors import RlemError, UnknownNameError, UsageError
 from rlem.core.types import Trust
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory
-from rlem.memory.state import Progress, fingerprint_of
+from rlem.memory.state import Progress, drop_unused_features, fingerprint_of
 from rlem.memory.store import MAIN, Mark, Store
 from rlem.similarity.base import Similarity
 from rlem.similarity.config import preset, similarity_to_config, weighted
+from rlem.values import ValueConfig
 
 _TASK_PARTS = ("task", "subtask")
 """Names of the features that look at what is to be done; the others look at the page."""
@@ -72,6 +73,8 @@ def change(
 
     ``settings``: see ``changed``. They start from the view's own, those of a new one from the main view's.
     """
+    if not view.strip():
+        raise UsageError("a view needs a name: give --view one that is not blank")
     stored = store.settings(view)
     base = stored or store.settings(MAIN)
     if base is None:
@@ -84,6 +87,7 @@ def change(
     except RlemError:  # they cannot even be opened with: a model that is gone
         with store.write():
             store.put_settings(view, config.to_json())
+            store.note("settings", system_clock(), {"view": view})
         return ExperienceMemory(store, view=view, progress=progress)
     memory = ExperienceMemory(store, view=view)
     memory.rebuild(config, progress)
@@ -98,10 +102,7 @@ def drop_view(store: Store, name: str, clock: Clock = system_clock) -> None:
         raise UnknownNameError(f"view of {store.location}:", name, store.views())
     with store.write():
         store.drop_view(name)
-        configs = [item.config for item in views(store)]
-        used = {f.fingerprint for c in configs if c for _, f in c.similarity.terms}
-        if None not in configs:
-            store.drop_features(other_than=used)
+        drop_unused_features(store)
         store.note("drop-view", clock(), {"view": name})
 
 
@@ -133,7 +134,12 @@ def changed(
     if trust:
         sources = {**config.sources, **trust}
         given["sources"] = {name: level for name, level in sources.items() if level != "verified"}
-    return replace(config, values=replace(config.values, **(values or {})), **given)
+    learned = replace(config.values, **(values or {}))
+    if learned.estimate != "constant":  # which has no use for the other one's rate
+        if "learning_rate" in (values or {}):
+            raise UsageError("a learning rate is of a constant step only: give --estimate constant with it")
+        learned = replace(learned, learning_rate=ValueConfig().learning_rate)
+    return replace(config, values=learned, **given)
 
 
 def _embedded(similarity: Mapping[str, Any], folder: str) -> dict[str, Any]:

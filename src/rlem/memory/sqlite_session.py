@@ -95,7 +95,7 @@ class SQLiteSession:
             if head.startswith(b"SQLite format 3") and size % (65536 if page == 1 else page or 1):
                 raise MemoryCorruptError(
                     f"{self.path} is damaged (its end is cut off): restore a copy, or save what can still be "
-                    "read with rlem memory doctor --salvage"
+                    f"read with rlem memory doctor {self.path} --salvage OUT"
                 )
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -118,10 +118,13 @@ class SQLiteSession:
     def _open(self) -> None:
         if self.read_only:
             with self.reading() as sql:
-                if self._version(sql) < SCHEMA_VERSION:
+                version = self._version(sql)
+                if version == 0:
+                    raise MemoryVersionError(f"there is no memory in {self.path}: it is empty")
+                if version < SCHEMA_VERSION:
                     raise MemoryVersionError(
-                        f"{self.path} is empty or was written by an older rlem: open it once without "
-                        "read_only"
+                        f"{self.path} was written by an older rlem (schema {version}): open it once without "
+                        f"read_only, or bring it up to date with rlem memory rebuild {self.path}"
                     )
             return
         self._writer = sql = self._connect("rwc")
@@ -316,7 +319,7 @@ class SQLiteSession:
         if cut or "malformed" in text or "decode" in text:
             return MemoryCorruptError(
                 f"{self.path} is damaged ({text}): restore a copy, or save what can still be read with "
-                "rlem memory doctor --salvage"
+                f"rlem memory doctor {self.path} --salvage OUT"
             )
         if "full" in text:
             return MemoryReadOnlyError(

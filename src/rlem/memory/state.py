@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from rlem.core.clock import system_clock
 from rlem.core.errors import (
     ClosedError,
     DataError,
@@ -108,6 +109,8 @@ class ViewState:
             with store.write():
                 if store.settings(self.view) is None:  # else another process was first
                     store.put_settings(self.view, (config or MemoryConfig()).to_json())
+                    if self.view != MAIN:
+                        store.note("view", system_clock(), {"view": self.view})
         stored = store.settings(self.view)
         assert stored is not None
         try:
@@ -407,19 +410,6 @@ class ViewState:
             self._book.new.pop(key, None)
         self.store.drop_features(orphans, other_than=self._book.fingerprints)
 
-    def drop_unused_features(self) -> None:
-        """Drops stored features that no view uses. Within ``writing()``."""
-        used: set[str] = set()
-        for view in self.store.views():
-            settings = self.store.settings(view)
-            if settings is not None:
-                try:
-                    similarity = MemoryConfig.from_json(settings).similarity
-                except RlemError:  # a view whose model is gone: what it uses is not known
-                    return
-                used |= FeatureBook(self.store, similarity).fingerprints
-        self.store.drop_features(other_than=used)
-
     def close(self) -> None:
         """Closes the store. A memory that was written to leaves a fresh image of its index behind."""
         with self.write_lock:
@@ -431,6 +421,20 @@ class ViewState:
             with self.lock:
                 self._closed = True
                 self.store.close()
+
+
+def drop_unused_features(store: Store) -> None:
+    """Drops stored features that no view uses. Within ``writing()``."""
+    used: set[str] = set()
+    for view in store.views():
+        settings = store.settings(view)
+        if settings is not None:
+            try:
+                similarity = MemoryConfig.from_json(settings).similarity
+            except RlemError:  # a view whose model is gone: what it uses is not known
+                return
+            used |= FeatureBook(store, similarity).fingerprints
+    store.drop_features(other_than=used)
 
 
 def _equal(one: MemoryConfig, other: MemoryConfig) -> bool:

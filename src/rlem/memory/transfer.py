@@ -62,7 +62,13 @@ def whole(path: Path) -> Iterator[TextIO]:
 
 
 def forget_in_export(path: Path, gone: Callable[[Episode], bool]) -> int:
-    """Takes episodes out of an export, which is written anew, whole or not at all; returns how many went."""
+    """Takes episodes out of an export, which is written anew, whole or not at all; returns how many went.
+
+    What a killed export left beside it goes as a whole, and counts if there is nothing else.
+    """
+    left = _left_over(path, gone)
+    if left is not None and not path.exists():
+        return left
     count = sum(map(gone, read_episodes(path)))
     if count:
         with path.open(encoding="utf-8") as stream:
@@ -72,6 +78,19 @@ def forget_in_export(path: Path, gone: Callable[[Episode], bool]) -> int:
             for episode in read_episodes(path):
                 if not gone(episode):
                     stream.write(canonical(episode_to_json(episode)) + "\n")
+    return count
+
+
+def _left_over(path: Path, gone: Callable[[Episode], bool]) -> int | None:
+    """Deletes the part of an export that a kill left; how many of the episodes were in it (None: no part)."""
+    part = path.with_name(path.name + ".part")
+    if not part.exists():
+        return None
+    count = 0
+    with suppress(DataError):  # its last line may be torn
+        for episode in read_episodes(part):
+            count += gone(episode)
+    part.unlink()
     return count
 
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlem.cli.memory.common import FILE, Place, bar, is_new, new_or_whole, open_place
+from rlem.cli.memory.common import FILE, Place, bar, count, is_new, must_be_there, new_or_whole, open_place
 from rlem.core.errors import DataError, MemoryCorruptError, UsageError
+
+if TYPE_CHECKING:
+    from rlem.memory.doctor import Finding
+
+LINES = 20
+"""So many lines say what was lost."""
+OF_VIEW = " of view "
+"""In the names of those checks that are of one view."""
 
 
 @click.command()
@@ -48,6 +58,8 @@ def doctor(file: Path | str, repair: bool, salvage: Path | str | None, full: boo
             else:
                 findings = doctors.examine(store, full=full)
     except MemoryCorruptError as error:
+        if "--salvage" in str(error):
+            raise
         raise MemoryCorruptError(
             f"{error}. To save what can still be read: rlem memory doctor {file} --salvage OUT"
         ) from error
@@ -55,12 +67,28 @@ def doctor(file: Path | str, repair: bool, salvage: Path | str | None, full: boo
         click.echo(json.dumps([asdict(item) for item in findings], indent=2))
     else:
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-        for item in findings:
+        for item in _shown(findings):
             state = "repaired" if item.repaired else "ok" if item.ok else "WRONG"
             table.add_row(state, Text(item.check), Text(item.detail))
         Console().print(table)
     if not all(item.ok for item in findings):
         raise click.exceptions.Exit(1)
+
+
+def _shown(findings: Sequence[Finding]) -> list[Finding]:
+    """In one line the checks of a view in which nothing is wrong; the values say enough."""
+    by_view: dict[str, list[Finding]] = {}
+    for item in findings:
+        by_view.setdefault(item.check.partition(OF_VIEW)[2], []).append(item)
+    sound = {view for view, items in by_view.items() if view and all(i.ok and not i.repaired for i in items)}
+    shown = []
+    for item in findings:
+        what, _, view = item.check.partition(OF_VIEW)
+        if view not in sound:
+            shown.append(item)
+        elif what == "values":
+            shown.append(replace(item, check=f"view {view}"))
+    return shown
 
 
 def _salvage(file: Path | str, out: Path | str, as_json: bool) -> None:
@@ -75,8 +103,7 @@ def _salvage(file: Path | str, out: Path | str, as_json: bool) -> None:
         raise DataError(f"{out} exists already: choose another name")
     with new_or_whole(out), closing(open_store(out)) as target:
         if isinstance(file, Path):
-            if not file.exists():
-                raise DataError(f"there is no memory file {file}")
+            must_be_there(file)
             workplace = out.parent if isinstance(out, Path) else Path(gettempdir())
             with wreck(file, workplace) as found:
                 saved = doctors.salvage(found.episodes(), found.settings, target, origin=place_of(file))
@@ -87,8 +114,10 @@ def _salvage(file: Path | str, out: Path | str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(saved), indent=2))
     else:
-        click.echo(f"{out}: {saved.episodes} episodes saved, {len(saved.lost)} lost")
-        for text in saved.lost:
+        click.echo(f"{out}: {count(saved.episodes, 'episode')} saved, {len(saved.lost)} lost")
+        for text in saved.summary[:LINES]:
             click.echo(f"  {text}")
+        if len(saved.summary) > LINES:
+            click.echo(f"  and {len(saved.summary) - LINES} more lines; --json lists all that is lost")
     if saved.lost:
         raise click.exceptions.Exit(1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-from rlem.cli.memory.common import FILE, open_file
+from rlem.cli.memory.common import FILE, count, open_file
 from rlem.cli.options import Number
 from rlem.core.errors import UsageError
 
@@ -39,33 +41,43 @@ def forget(
     if sum(value is not None for value in (episode, task, source, before)) != 1:
         raise UsageError("say what to forget by one of --episode, --task, --source and --before")
     before_s = None if before is None else _seconds(before)
-    with open_file(file, write=True) as opened:
+    with open_file(file, write=True) as opened, _as_given(before_s, before):
         if everywhere:
             outcomes = forget_everywhere(
                 opened, open_store, episode=episode, task=task, source=source, before_s=before_s
             )
             for outcome in outcomes[:-1]:
                 if not outcome.problem:
-                    what = _episodes(outcome.episodes, "record" if outcome.copy.kind == "run" else "episode")
-                    click.echo(f"{outcome.copy.place} ({outcome.copy.kind}): {what} forgotten")
-            count = outcomes[-1].episodes
+                    what = f"{count(outcome.episodes, 'episode')} forgotten"
+                    if outcome.copy.kind == "run":
+                        what = f"{count(outcome.episodes, 'record')} taken out or changed"
+                    click.echo(f"{outcome.copy.place} ({outcome.copy.kind}): {what}")
+            gone = outcomes[-1].episodes
         else:
-            count = opened.forget(episode=episode, task=task, source=source, before_s=before_s)
+            gone = opened.forget(episode=episode, task=task, source=source, before_s=before_s)
+        remain = "remains" if len(opened) == 1 else "remain"
         click.echo(
-            f"{opened.location}: {_episodes(count)} forgotten; {_episodes(len(opened), 'experience')} remain"
+            f"{opened.location}: {count(gone, 'episode')} forgotten; "
+            f"{count(len(opened), 'experience')} {remain}"
         )
         if everywhere:
             raise_problems(outcomes)
         elif copies := all_copies(opened.store, open_store):
             click.echo(
-                "copies that may still hold what was forgotten (--everywhere takes it out there, too):"
+                "copies that may still hold what was forgotten (the same command with --everywhere takes it "
+                "out there, too):"
             )
             for copy in copies:
                 click.echo(f"  {copy.place} ({copy.kind} of {copy.of})")
 
 
-def _episodes(count: int, name: str = "episode") -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+@contextmanager
+def _as_given(before_s: float | None, before: str | None) -> Iterator[None]:
+    """In errors, a time as it was given."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(str(error).replace(repr(before_s), repr(before))) from error
 
 
 def _seconds(text: str) -> float:

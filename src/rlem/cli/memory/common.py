@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from rlem.core.errors import DataError, MemoryReadOnlyError
+from rlem.core.errors import DataError, MemoryReadOnlyError, UsageError
 
 if TYPE_CHECKING:
     from rlem.memory.config import MemoryConfig
@@ -33,13 +33,20 @@ VIEW = click.option(
 )
 
 
+def must_be_there(file: Path | str) -> None:
+    """Refuses a path where no file is."""
+    if isinstance(file, Path) and not file.exists():
+        raise DataError(f"there is no memory file {file}")
+    if isinstance(file, Path) and file.is_dir():
+        raise DataError(f"{file} is a folder: give the path of a memory file in it")
+
+
 @contextmanager
 def open_place(file: Path | str, *, write: bool = False) -> Iterator[Store]:
     """The store of a memory that must be there, in a file or on a server."""
     from rlem.api.memory import open_store
 
-    if isinstance(file, Path) and not file.exists():
-        raise DataError(f"there is no memory file {file}")
+    must_be_there(file)
     with closing(open_store(file, read_only=not write)) as store:
         yield store
 
@@ -69,6 +76,19 @@ def open_source(file: Path | str) -> Iterator[ExperienceMemory]:
         yield opened
         if len(opened.store.history()) == noted:
             click.echo(f"{opened.location} cannot be written: it does not know of this copy", err=True)
+
+
+def check_new(place: Path | str | None) -> None:
+    """Refuses a place for a new memory that is taken, or where nobody could use it."""
+    if str(place) == ":memory:":
+        raise UsageError(":memory: would be gone when the command ends: give a file or a postgresql:// URL")
+    if isinstance(place, Path) and place.exists():
+        raise DataError(f"{place} exists already: choose another name")
+
+
+def count(number: int, name: str) -> str:
+    """So many of what has that name: "1 episode", "2 episodes"."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def is_new(file: Path | str) -> bool:

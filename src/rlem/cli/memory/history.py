@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlem.cli.memory.common import FILE, Place, bar, new_or_whole, open_file, open_source, short
-from rlem.core.errors import DataError, UsageError
+from rlem.cli.memory.common import (
+    FILE,
+    Place,
+    bar,
+    check_new,
+    count,
+    new_or_whole,
+    open_file,
+    open_source,
+    short,
+)
+from rlem.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rlem.memory.experience import ActionValue
@@ -36,28 +48,50 @@ def log(file: Path | str, limit: int) -> None:
     from rlem.memory.history import log as changes_of
 
     with open_file(file) as opened:
-        changes = changes_of(opened)
+        lines = list(_lines(changes_of(opened), opened.revision()))
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for name in ("revision", "when", "what"):
             table.add_column(name, overflow="fold")
-        for change in changes[-limit:]:
-            table.add_row(str(change.revision), _when(change.recorded_s), Text(_what(change)))
-        if len(changes) > limit:
-            click.echo(f"... {len(changes) - limit} before these (--limit)")
+        for first, change in lines[-limit:]:
+            span = str(first) if first == change.revision else f"{first}-{change.revision}"
+            table.add_row(span, _when(change.recorded_s), Text(_what(change)))
+        if len(lines) > limit:
+            click.echo(f"... {count(len(lines) - limit, 'line')} before these (--limit)")
         Console().print(table)
+
+
+def _lines(changes: list[Change], last: int) -> Iterator[tuple[int, Change]]:
+    """Each line as its first revision and a change at its last one: recordings in a row are one line, and so
+    are revisions of which nothing is left. The first one stored the settings and has no note."""
+    from rlem.memory.store import Change
+
+    first, line = 1, Change(revision=1, recorded_s=math.nan, kind="made")
+    for change in changes:
+        if line.kind == change.kind == "record" and change.revision == line.revision + 1:
+            total = line.detail["episodes"] + change.detail["episodes"]  # type: ignore[operator]
+            line = replace(change, detail={"episodes": total})
+            continue
+        yield first, line
+        if change.revision > line.revision + 1:
+            yield line.revision + 1, Change(revision=change.revision - 1, recorded_s=math.nan, kind="")
+        first, line = change.revision, change
+    yield first, line
+    if last > line.revision:
+        yield line.revision + 1, Change(revision=last, recorded_s=math.nan, kind="")
 
 
 def _when(recorded_s: float) -> str:
     try:
         return datetime.fromtimestamp(recorded_s).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
-        return "?"
+        return ""
 
 
 def _what(change: Change) -> str:
     detail: Mapping[str, Any] = change.detail
     place, view = detail.get("to"), detail.get("view")
     words = {
+        "made": "memory made",
         "record": "recorded",
         "insert": "taken in",
         "forget": "forgotten",
@@ -69,22 +103,20 @@ def _what(change: Change) -> str:
         "rebuilt": f"written under other settings to {place}",
         "settings": f"settings of view {view} changed",
         "rebuild": f"view {view} derived anew",
+        "view": f"view {view} made",
         "drop-view": f"view {view} taken away",
+        "": "nothing left to show (upkeep, or recorded and forgotten since)",
     }
     text = words.get(change.kind, change.kind)
     for name in ("episodes", "rewards"):
         if name in detail:
-            text = f"{_count(detail[name], name)} {text}"
+            text = f"{count(detail[name], name[:-1])} {text}"
     if detail.get("changed"):
         text += f", {detail['changed']} changed"
     if "from" in detail:
         places = detail["from"] if isinstance(detail["from"], list) else [detail["from"]]
         text += f" from {', '.join(places)}"
     return text + (f" as of revision {detail['revision']}" if "revision" in detail else "")
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name[:-1] if number == 1 else name}"
 
 
 @click.command()
@@ -134,7 +166,7 @@ def print_difference(found: Difference, limit: int) -> None:
         ("with other rewards", found.corrected),
     ):
         if ids:
-            console.print(Text(f"{_count(len(ids), 'episodes')} {name}: {_names(ids)}"))
+            console.print(Text(f"{count(len(ids), 'episode')} {name}: {_names(ids)}"))
     if found.settings:
         console.print(f"other settings: {', '.join(found.settings)}")
     rows = [(change, action) for change in found.experiences for action in change.actions]
@@ -179,15 +211,14 @@ def branch(file: Path | str, new: Path | str, revision: int | None) -> None:
     from rlem.api.memory import open_store
     from rlem.memory.copying import copy_memory
 
-    if isinstance(new, Path) and new.exists():
-        raise DataError(f"{new} exists already: choose another name")
+    check_new(new)
     with open_source(file) as opened, new_or_whole(new), closing(open_store(new)) as target:
         with bar("branching") as progress:
             made = copy_memory(opened.store, target, progress, kind="branch", revision=revision)
         click.echo(
             f"{target.location}: branched from {opened.location}"
             f"{'' if revision is None else f' as of revision {revision}'}; "
-            f"{made.episodes} episodes, {made.experiences} experiences, hash {made.hash}"
+            f"{count(made.episodes, 'episode')}, {count(made.experiences, 'experience')}, hash {made.hash}"
         )
 
 
@@ -210,8 +241,7 @@ def merge(file: Path | str, others: tuple[Path | str, ...], out: Path | str | No
     places = [file, *others]
     if chosen is not None and chosen not in places:
         raise UsageError(f"--settings-of {chosen}: it must be one of those that are merged")
-    if isinstance(out, Path) and out.exists():
-        raise DataError(f"{out} exists already: choose another name")
+    check_new(out)
     with ExitStack() as stack:
         if out is None:
             opened = [stack.enter_context(open_file(file, write=True))]
@@ -227,6 +257,7 @@ def merge(file: Path | str, others: tuple[Path | str, ...], out: Path | str | No
         with bar("merging") as progress:
             added, there = merged(into, given, config=config, progress=progress)
         click.echo(
-            f"{into.location}: {added} episodes taken in, {there} were there already; "
-            f"{len(into)} experiences, hash {into.hash()}"
+            f"{into.location}: {count(added, 'episode')} taken in, {there} "
+            f"{'was' if there == 1 else 'were'} there already; "
+            f"{count(len(into), 'experience')}, hash {into.hash()}"
         )

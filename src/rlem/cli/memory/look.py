@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlem.cli.memory.common import FILE, VIEW, learning, open_file, short
+from rlem.cli.memory.common import FILE, VIEW, count, learning, open_file, short
 from rlem.core.errors import UsageError
 from rlem.core.types import Situation
 from rlem.memory.ranking import Bounds, posterior_of
@@ -56,9 +56,12 @@ def show(file: Path | str, task: str, limit: int, revision: int | None, view: st
                 str(experience.visits),
                 Text(shown + more),
             )
+        beside = "" if view == "main" else f", view {view}"
+        beside += "" if revision is None else f", at revision {revision}"
         console = Console()
         console.print(
-            f"{present.location}: {len(opened)} experiences from {opened.episode_count()} episodes; "
+            f"{present.location}{beside}: {count(len(opened), 'experience')} from "
+            f"{count(opened.episode_count(), 'episode')}; "
             f"{learning(opened.config)}; {opened.config.similarity.fingerprint}",
             highlight=False,
         )
@@ -116,12 +119,13 @@ def explain(
     if sum(ways) != 1:
         raise UsageError("say what to explain: KEY, or --query and --observation, or --episode and --step")
     with open_file(file, view=view) as opened:
+        memory = Memory(opened, k=k, reward_range=reward_range)  # refuses a range that is none
         if key is not None:
             experience = _by_key(opened, key)
             found = [_described(experience, {a.action: "" for a in experience.actions}, reward_range)]
         else:
             situation = _situation(opened, query, observation, episode, step)
-            found = _advised(Memory(opened, k=k, reward_range=reward_range), situation, reward_range)
+            found = _advised(memory, situation, reward_range)
         if action is not None:
             found = [{**e, "actions": [a for a in e["actions"] if a["action"] == action]} for e in found]
             if key is not None and not found[0]["actions"]:
@@ -175,10 +179,16 @@ def _advised(memory: Memory, situation: Situation, bounds: Bounds) -> list[dict[
             for side, lines in (("discouraged", advice.discouraged), ("encouraged", advice.encouraged))
             for line in lines
             if line.key == recalled.experience.key
-        }
+        } or {a.action: _why_not(a) for a in recalled.experience.actions}
         likeness = {"similarity": recalled.similarity, "parts": dict(recalled.parts)}
         found.append({**likeness, **_described(recalled.experience, sides, bounds)})
     return found
+
+
+def _why_not(action: ActionValue) -> str:
+    if not action.verified_visits:
+        return "not advised, unverified"
+    return "not advised, its verified value is not above 0"
 
 
 def _described(experience: Experience, sides: Mapping[str, str], bounds: Bounds) -> dict[str, Any]:
@@ -249,8 +259,6 @@ def _print(console: Console, item: Mapping[str, Any]) -> None:
     console.print(Text(short(" ".join(item["observation"].split()), 400), style="dim"))
     for action in item["actions"]:
         _print_action(console, action)
-    if not item["actions"]:
-        console.print("none of its actions is advised")
     console.print()
 
 
@@ -258,7 +266,8 @@ def _print_action(console: Console, action: Mapping[str, Any]) -> None:
     line = f"{action['action']}  value {action['value']:.3f}  n={action['n']}"
     if action["interval"] is not None:
         low, high = action["interval"]
-        line += f"  spread {action['spread']:.3f}  95 % {low:.3f} to {high:.3f}"
+        line += "" if action["spread"] is None else f"  spread {action['spread']:.3f}"
+        line += f"  95 % {low:.3f} to {high:.3f}"
     line += f"  mean reward {action['mean_reward']:.3f}  verified {action['verified_n']} of {action['n']}"
     console.print()
     console.print(Text(f"{action['advice']}: {line}" if action["advice"] else line, style="bold"))

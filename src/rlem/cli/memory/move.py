@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rlem.cli.memory.common import FILE, Place, bar, is_new, new_or_whole, open_source
+from rlem.cli.memory.common import FILE, Place, bar, check_new, count, is_new, new_or_whole, open_source
 from rlem.cli.options import NearChoice
 from rlem.core.errors import DataError
 
@@ -26,8 +26,8 @@ def export_(file: Path | str, out: Path) -> None:
     if out.exists():
         raise DataError(f"{out} exists already: choose another name")
     with open_source(file) as opened, bar("exporting") as progress:
-        count = export_episodes(opened, out, progress)
-    click.echo(f"{out}: {count} episodes")
+        total = export_episodes(opened, out, progress)
+    click.echo(f"{out}: {count(total, 'episode')}")
 
 
 @click.command(name="import")
@@ -72,7 +72,10 @@ def import_(file: Path | str, source: Path, trust: str, similarity: str | None) 
             added, there = opened.import_(source, trust=chosen, progress=progress)  # type: ignore[arg-type]
             skipped = ()
         size, location = len(opened), opened.experience_memory.location
-    click.echo(f"{location}: {added} episodes taken in, {there} were there already; {size} experiences")
+    click.echo(
+        f"{location}: {count(added, 'episode')} taken in, {there} "
+        f"{'was' if there == 1 else 'were'} there already; {count(size, 'experience')}"
+    )
     for line in skipped:
         click.echo(f"left out: {line}", err=True)
     if trust == "unverified":
@@ -94,12 +97,12 @@ def copy_(source: Path | str, target: Path | str) -> None:
     from rlem.api.memory import open_store
     from rlem.memory.copying import copy_memory
 
-    if isinstance(target, Path) and target.exists():
-        raise DataError(f"{target} exists already: choose another name")
+    check_new(target)
     with open_source(source) as giver, new_or_whole(target):
         with closing(open_store(target)) as taker, bar("copying") as progress:
             copied = copy_memory(giver.store, taker, progress)
         click.echo(
-            f"{taker.location}: {copied.episodes} episodes, {copied.experiences} experiences, copied from "
+            f"{taker.location}: {count(copied.episodes, 'episode')}, "
+            f"{count(copied.experiences, 'experience')}, copied from "
             f"{giver.location}; both have the hash {copied.hash}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import reduce
 from pathlib import Path
@@ -18,6 +18,7 @@ from rlem.cli.memory.common import (
     FILE,
     Place,
     bar,
+    count,
     is_new,
     learning,
     new_or_whole,
@@ -90,6 +91,7 @@ def rebuild(file: Path | str, view: str, out: Path | str | None, **given: Any) -
         with bar(*(["making features"] if changing else []), "learning values") as progress:
             memory = change(store, view, settings, progress)
         _report(memory)
+        _name_unknown(memory, settings["trust"])
 
 
 def _write(file: Path | str, out: Path | str, settings: dict[str, Any]) -> None:
@@ -107,12 +109,23 @@ def _write(file: Path | str, out: Path | str, settings: dict[str, Any]) -> None:
         with bar("learning values") as progress:
             target.insert(opened.episodes(), progress, origin={"from": place_of(opened.location)})
         _report(target)
+        _name_unknown(target, settings["trust"])
+
+
+def _name_unknown(memory: ExperienceMemory, trust: Mapping[str, str]) -> None:
+    """Trust may be settled before the first episode of a source comes; more often it is a slip."""
+    unknown = [source for source in trust if not memory.store.find(source=source)]
+    if unknown:
+        here = ", ".join(sorted({episode.source for episode in memory.episodes()})) or "none"
+        for source in unknown:
+            click.echo(f"no episode of source {source!r} yet (sources here: {here})", err=True)
 
 
 def _report(memory: ExperienceMemory) -> None:
     beside = "" if memory.view == "main" else f", view {memory.view}"
     click.echo(
-        f"{memory.location}{beside}: {len(memory)} experiences from {memory.episode_count()} episodes; "
+        f"{memory.location}{beside}: {count(len(memory), 'experience')} from "
+        f"{count(memory.episode_count(), 'episode')}; "
         f"{learning(memory.config)}"
     )
 
@@ -182,18 +195,28 @@ def views(file: Path | str, drop: str | None, as_json: bool) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("view", "experiences", "derived", "settings"):
         table.add_column(name, overflow="fold")
+    usual = next((_said(item.config) for item in found if item.name == "main" and item.config), {})
     for item in found:
-        derived = f"{item.episodes} of {total} episodes" if item.episodes else "when it is opened"
-        said = _said(item.config) if item.config else f"cannot be used here: {item.problem}"
+        derived = f"{item.episodes} of {count(total, 'episode')}" if item.episodes else "when it is opened"
+        said = f"cannot be used here: {item.problem}"
+        if item.config is not None:
+            known = _said(item.config)
+            if item.name != "main":  # what differs from it
+                known = {name: text for name, text in known.items() if text != usual.get(name)} | {
+                    name: f"no {name}" for name in usual if name not in known
+                }
+            said = "; ".join(known.values()) or "as main"
         table.add_row(Text(item.name), str(item.experiences), derived, Text(said))
     Console().print(table)
 
 
-def _said(config: MemoryConfig) -> str:
-    parts = [learning(config), config.similarity.fingerprint]
+def _said(config: MemoryConfig) -> dict[str, str]:
+    """What is to be said of settings, by what it is about."""
+    parts = {"learning": learning(config), "similarity": config.similarity.fingerprint}
     for name in ("max_experiences", "max_actions", "max_bytes", "max_influence"):
         value = getattr(config, name)
         if value is not None:
-            parts.append(f"{name.replace('_', ' ')} {value:g}")
-    parts += [f"{source} {level}" for source, level in config.sources.items()]
-    return "; ".join(parts)
+            words = name.replace("_", " ")
+            parts[words] = f"{words} {value:g}"
+    parts |= {f"trust of {source}": f"{source} {level}" for source, level in config.sources.items()}
+    return parts
