@@ -197,10 +197,10 @@ def test_an_export_comes_back_the_same(shop: Path) -> None:
     folder = shop.parent
     assert "8 episodes" in well("memory", "export", shop.name, "shop.jsonl", cwd=folder)
     out = well("memory", "import", "copy.rlem", "shop.jsonl", "--trust", "keep", cwd=folder)
-    assert "8 episodes taken in, 0 there already" in " ".join(out.split())
+    assert "8 episodes taken in, 0 were there already" in " ".join(out.split())
     assert digest(folder / "copy.rlem") == digest(shop)
     out = well("memory", "import", "copy.rlem", "shop.jsonl", "--trust", "keep", cwd=folder)
-    assert "0 episodes taken in, 8 there already" in " ".join(out.split())
+    assert "0 episodes taken in, 8 were there already" in " ".join(out.split())
     assert digest(folder / "copy.rlem") == digest(shop)
 
 
