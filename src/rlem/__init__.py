@@ -21,7 +21,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlem.api.memory import Memory, OpenEpisode, open
+    from rlem.api.episode import OpenEpisode
+    from rlem.api.memory import Memory, open
     from rlem.core.errors import RlemError
     from rlem.core.types import Episode, Situation, Step, Task, Transition
 
@@ -30,7 +31,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Episode": "rlem.core.types",
     "Memory": "rlem.api.memory",
-    "OpenEpisode": "rlem.api.memory",
+    "OpenEpisode": "rlem.api.episode",
     "RlemError": "rlem.core.errors",
     "Situation": "rlem.core.types",
     "Step": "rlem.core.types",

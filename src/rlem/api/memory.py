@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
-from rlem.advice import Exemplar, advise, prompt_style
+from rlem.advice import advise, prompt_style
 from rlem.advice.choice import CHOICES, Choose, Explore, exploration
-from rlem.core.errors import ClosedError, UnknownNameError, UsageError
+from rlem.api.episode import AdviceForStep, AdviceLine, OpenEpisode, lines_of
+from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.seeds import generator
-from rlem.core.types import Episode, Situation, Transition, Trust
+from rlem.core.types import Episode, Situation, Trust
 from rlem.memory import history
-from rlem.memory.codec import MAX_NUMBER, finite
+from rlem.memory.codec import finite
 from rlem.memory.config import MemoryConfig
 from rlem.memory.copies import Copy
 from rlem.memory.copying import Copied, copy_memory
@@ -41,45 +41,6 @@ from rlem.memory.volatile import InMemoryStore
 from rlem.similarity.base import Similarity
 from rlem.similarity.config import preset
 from rlem.values import ValueConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdviceLine:
-    """One advised action: its value with visits and interval (nominally 95 %: docs/algorithm.md,
-    Posteriors), and the experience it comes from.
-
-    ``spread`` is the standard deviation of its returns, None where there are fewer than two. ``task`` and
-    ``similarity`` are those of the experience; ``key`` names it for ``Memory.explain``.
-    """
-
-    action: str
-    value: float
-    visits: int
-    interval: tuple[float, float] | None
-    spread: float | None
-    reason: str
-    task: str
-    similarity: float
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdviceForStep:
-    """What memory has to say on one situation. Falsy when it has nothing.
-
-    ``text`` is for the prompt: the exemplars, the most similar one last. ``encouraged`` and
-    ``discouraged`` hold the same lines as data, most similar experience first; ``untried`` are actions
-    nobody tried in a like situation.
-    """
-
-    text: str
-    encouraged: tuple[AdviceLine, ...]
-    discouraged: tuple[AdviceLine, ...]
-    untried: tuple[str, ...]
-    recalled: tuple[Recalled, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.encouraged or self.discouraged or self.untried)
 
 
 class Memory:
@@ -182,8 +143,8 @@ class Memory:
         blocks = [self._style.exemplar(rank, e) for rank, (_, e) in enumerate(pairs, 1)]
         return AdviceForStep(
             text="\n\n".join(reversed(blocks)),
-            encouraged=tuple(line for r, e in pairs for line in _lines(r, e, "encouraged")),
-            discouraged=tuple(line for r, e in pairs for line in _lines(r, e, "discouraged")),
+            encouraged=tuple(line for r, e in pairs for line in lines_of(r, e, "encouraged")),
+            discouraged=tuple(line for r, e in pairs for line in lines_of(r, e, "discouraged")),
             untried=tuple(dict.fromkeys(action for _, e in pairs for action in e.untried)),
             recalled=recalled,
         )
@@ -329,122 +290,6 @@ class Memory:
         self.close()
 
 
-class OpenEpisode:
-    """An episode being played. Not thread-safe: one agent plays it."""
-
-    def __init__(self, memory: Memory, head: Episode) -> None:
-        self._memory = memory
-        self._head = head
-        self._transitions: list[Transition] = []
-        self._current: Situation | None = None
-        self._ended = False
-
-    @property
-    def id(self) -> str:
-        """The episode's id in the log."""
-        return self._head.id
-
-    def advise(
-        self,
-        observation: str,
-        actions: Sequence[str] = (),
-        *,
-        subtask: str = "",
-        k: int | None = None,
-        explore: Explore | None = None,
-    ) -> AdviceForStep:
-        """What memory advises here. Remembers the situation for the next ``record``."""
-        self._check_open()
-        self._current = self._situation(observation, actions, subtask)
-        return self._memory.advise(self._current, k, explore=explore)
-
-    def record(
-        self,
-        action: str,
-        reward: float = 0.0,
-        observation: str | None = None,
-        actions: Sequence[str] | None = None,
-        *,
-        reason: str = "",
-        subtask: str | None = None,
-    ) -> None:
-        """Notes one decision and the reward it earned. The situation defaults to the last advised one."""
-        self._check_open()
-        if not isinstance(action, str):
-            raise UsageError(f"an action must be a text, got {type(action).__name__}")
-        earned = finite(reward)
-        if earned is None:
-            raise UsageError(f"a reward must be a finite number of at most {MAX_NUMBER:g}, got {reward!r}")
-        last = self._current
-        if observation is None and last is None:
-            raise UsageError(
-                "record() needs an observation: call advise(observation, actions) before it, or pass it"
-            )
-        situation = self._situation(
-            observation if observation is not None else (last.observation if last else ""),
-            actions if actions is not None else (last.actions if last else ()),
-            subtask if subtask is not None else (last.subtask if last else ""),
-        )
-        self._transitions.append(Transition(situation=situation, action=action, reward=earned, reason=reason))
-
-    def end(
-        self, truncated: bool = False, *, observation: str | None = None, actions: Sequence[str] = ()
-    ) -> None:
-        """Ends and commits the episode; the end of the with-block does it, too.
-
-        ``truncated``: a limit cut it. With ``truncation="bootstrap"`` pass the ``observation`` reached,
-        whose value then stands for what was cut off. An episode without decisions leaves no trace.
-        """
-        self._check_open()
-        final = self._situation(observation, actions, "") if observation is not None else None
-        self._commit("truncated" if truncated else "terminated", final=final)
-
-    def _commit(
-        self,
-        status: Literal["terminated", "truncated", "broken"],
-        *,
-        cause: str = "",
-        final: Situation | None = None,
-    ) -> None:
-        self._ended = True
-        if self._transitions:
-            self._memory.experience_memory.record(
-                replace(
-                    self._head,
-                    transitions=tuple(self._transitions),
-                    status=status,
-                    cause=cause,
-                    final=final,
-                )
-            )
-
-    def _situation(self, observation: str, actions: Sequence[str], subtask: str) -> Situation:
-        if isinstance(actions, str):
-            raise UsageError("actions must be a list of texts, not one text")
-        if not all(isinstance(text, str) for text in (observation, subtask, *actions)):
-            raise UsageError("observation, subtask and each of the actions must be texts")
-        return Situation(
-            task=self._head.task, observation=observation, actions=tuple(actions), subtask=subtask
-        )
-
-    def _check_open(self) -> None:
-        if self._ended:
-            raise ClosedError(f"episode {self._head.id!r} has ended: begin another one")
-
-    def __enter__(self) -> OpenEpisode:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._ended:
-            return
-        if error is None:
-            self._commit("terminated")
-        else:
-            self._commit("broken", cause=f"{type(error).__name__}: {error}"[:500])
-
-
 def open(
     location: str | Path,
     *,
@@ -551,22 +396,3 @@ def open_store(location: str | Path, *, read_only: bool = False) -> Store:
             f"no memory can be kept at a {scheme}:// address: give a path, a postgresql:// URL or ':memory:'"
         )
     return SQLiteStore(text, read_only=read_only)
-
-
-def _lines(
-    recalled: Recalled, exemplar: Exemplar, side: Literal["encouraged", "discouraged"]
-) -> list[AdviceLine]:
-    return [
-        AdviceLine(
-            action=advice.action,
-            value=advice.value,
-            visits=advice.visits,
-            interval=advice.interval,
-            spread=advice.spread,
-            reason=advice.reason,
-            task=exemplar.situation.task,
-            similarity=recalled.similarity,
-            key=recalled.experience.key,
-        )
-        for advice in getattr(exemplar, side)
-    ]
