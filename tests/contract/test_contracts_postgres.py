@@ -1,4 +1,4 @@
-"""The memory contract over PostgreSQL: the machine's own server, and the one of the PyPI package pgserver."""
+"""The contracts of stores and memories over PostgreSQL: the machine's own server, and that of pgserver."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from tests.support.postgres import Cluster, debian_cluster, opened, pgserver_clu
 
 from rlem.memory.store import Store
 from rlem.testing.memory_contract import MemoryContract
+from rlem.testing.store_contract import StoreContract
 
 __all__ = ["debian_cluster", "pgserver_cluster"]  # fixtures
 
 
-class PostgresContract(MemoryContract):
+class OnServer:
     """A schema of a real server for each test."""
 
     server: Cluster
@@ -23,11 +24,11 @@ class PostgresContract(MemoryContract):
         return opened(self.server.url())
 
     def reopen(self, store: Store) -> Store:
-        """Another connection to it."""
+        """Other connections to it."""
         return opened(store.location)
 
 
-class TestPostgres(PostgresContract):
+class OnDebian(OnServer):
     """The server of the machine (Debian's postgresql)."""
 
     @pytest.fixture(autouse=True)
@@ -35,9 +36,25 @@ class TestPostgres(PostgresContract):
         self.server = debian_cluster
 
 
-class TestPgserver(PostgresContract):
+class OnPgserver(OnServer):
     """The server of the PyPI package pgserver, which has pgvector."""
 
     @pytest.fixture(autouse=True)
     def _server(self, pgserver_cluster: Cluster) -> None:
         self.server = pgserver_cluster
+
+
+class TestStoreOnDebian(OnDebian, StoreContract):
+    """What every store must do."""
+
+
+class TestStoreOnPgserver(OnPgserver, StoreContract):
+    """What every store must do."""
+
+
+class TestMemoryOnDebian(OnDebian, MemoryContract):
+    """What every memory must do."""
+
+
+class TestMemoryOnPgserver(OnPgserver, MemoryContract):
+    """What every memory must do."""
