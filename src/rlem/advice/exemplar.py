@@ -35,7 +35,7 @@ Compat = Literal["default", "reference"]
 class Advice:
     """One action with its value. ``visits`` 0: the value is invented (random completion), not recorded.
 
-    ``interval`` is the 95 % interval of the value, ``spread`` the standard deviation of the returns; None
+    ``interval`` is that of the value, nominally 95 %, ``spread`` the standard deviation of the returns; None
     where they are unknown or unbounded.
     """
 
