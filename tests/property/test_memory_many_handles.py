@@ -103,7 +103,8 @@ class Handles:
         elif act == "correct":
             found = memory.find_episode(rng.choice(ids))
             assert found is not None
-            memory.correct(found.id, {rng.randrange(len(found.transitions)): float(rng.randrange(5))})
+            step = rng.randrange(len(found.transitions))
+            memory.correct(found.id, {step: found.transitions[step].reward + rng.randrange(1, 4)})
         elif act == "insert":
             memory.insert([replace(play(rng), sequence=rng.randrange(1, 30)) for _ in range(2)])
         elif act == "rebuild":
