@@ -44,7 +44,10 @@ def memories(draw: st.DrawFn, config: MemoryConfig) -> ExperienceMemory:
                 st.tuples(st.integers(0, len(item.transitions) - 1), rewards, st.integers(0, 3)), max_size=3
             )
         ):
-            memory.correct(item.id, {step: reward})
+            found = memory.find_episode(item.id)
+            assert found is not None
+            if found.transitions[step].reward != reward:
+                memory.correct(item.id, {step: reward})
     return memory
 
 
