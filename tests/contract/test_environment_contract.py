@@ -14,6 +14,7 @@ from rlem.environments.base import Environment
 from rlem.environments.toy import Corridor
 from rlem.environments.webshop.data import GoalKind
 from rlem.environments.webshop.env import WebShop
+from rlem.environments.wikihow.env import WikiHow
 from rlem.testing.environment_contract import EnvironmentContract
 
 
@@ -68,6 +69,47 @@ class TestRealShopHumanGoals(TestRealShop):
     """The same shop with the instructions that people wrote."""
 
     goals: GoalKind = "human"
+
+
+@cache
+def app() -> WikiHow:
+    """The app over a generated site, made once."""
+    return WikiHow.bundled()
+
+
+class TestWikiHow(EnvironmentContract):
+    """The app of how-to articles."""
+
+    def make(self) -> Environment:
+        """Another phone."""
+        return app().spawn()
+
+    def ending(self) -> tuple[Task, list[str], list[Step]]:
+        """The oracle's way through a task of three sub-goals: no random walk ends a task."""
+        env = app().spawn()
+        task = next(task for task in env.tasks("S0") if task.kind == "about")
+        actions = env.oracle(task)
+        return task, actions, self.replay(env, task, actions)
+
+    def page(self, step: Step) -> str:
+        """The screen without the line that says what was wrong."""
+        first, _, rest = step.observation.partition("\n")
+        return rest if first.startswith("<!--") else step.observation
+
+
+class TestFaithfulWikiHow(TestWikiHow):
+    """With the slips of the original: ids are clipped, late rewards, goals that pay again."""
+
+    def make(self) -> Environment:
+        """Another phone."""
+        return faithful().spawn()
+
+
+@cache
+def faithful() -> WikiHow:
+    """The same app, as the original."""
+    world = app()
+    return WikiHow(world.site, world.all_tasks, repeatability="unlimited", reward_lag=0.3, faithful=True)
 
 
 class _Endless(Corridor):

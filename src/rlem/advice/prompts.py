@@ -6,10 +6,12 @@ them. The texts lie beside this module in ``prompts/<style>/``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from rlem.advice.actions import GENERIC, WEBSHOP, WIKIHOW, Grammar, bare_element
 from rlem.advice.exemplar import Advice, Compat, Exemplar
@@ -20,6 +22,7 @@ NEW_INPUT = "New input:"
 CLOSING = 'Answer for the new input now. The first line of the answer is "Encouraged:".'
 
 _HISTORY = 5
+_ELEMENT = re.compile(r"[A-Z]+\((\d+)\b", re.ASCII)
 _WEBSHOP_HEADERS = HEADERS | {"observation"}
 _WIKIHOW_HEADERS = HEADERS | {"screen", "instruction", "last reward", "total reward"}
 _GENERIC_HEADERS = HEADERS | {"observation", "instruction"}
@@ -41,12 +44,17 @@ class PromptInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptStyle:
-    """How prompts look in one environment: texts, action grammar and the form of the input block."""
+    """How prompts look in one environment: texts, action grammar and the form of the input block.
+
+    ``note`` says beside an action what it was done to (action, observation -> text, or ""): numbers of elements
+    say nothing on another screen. It stands in place of the model's reason. Source: as in the paper's prompts.
+    """
 
     name: str
     grammar: Grammar
     system_text: str
     block: Callable[[PromptInput], str]
+    note: Callable[[str, str], str] = lambda action, observation: ""
 
     def system(self) -> str:
         """The constant part: role, action grammar, principles, answer form. Provider caches hit on it."""
@@ -134,6 +142,16 @@ def _wikihow(given: PromptInput) -> str:
     )
 
 
+def _wikihow_note(action: str, observation: str) -> str:
+    """The line of the element that an action names by its number."""
+    match = _ELEMENT.match(action)
+    if match is None:
+        return ""
+    mark = f' id="{match[1]}" '
+    lines = (line for line in observation.split("\n") if mark in line and line.startswith("<"))
+    return next(lines, "").strip()
+
+
 def _generic(given: PromptInput) -> str:
     return "\n".join(
         [
@@ -149,10 +167,10 @@ def _generic(given: PromptInput) -> str:
     )
 
 
-_STYLES: dict[str, tuple[Grammar, Callable[[PromptInput], str]]] = {
-    "generic": (GENERIC, _generic),
-    "webshop": (WEBSHOP, _webshop),
-    "wikihow": (WIKIHOW, _wikihow),
+_STYLES: dict[str, dict[str, Any]] = {
+    "generic": {"grammar": GENERIC, "block": _generic},
+    "webshop": {"grammar": WEBSHOP, "block": _webshop},
+    "wikihow": {"grammar": WIKIHOW, "block": _wikihow, "note": _wikihow_note},
 }
 
 
@@ -169,8 +187,7 @@ def prompt_style(name: str) -> PromptStyle:
     """
     if name not in _STYLES:
         raise UnknownNameError("prompt style", name, _STYLES)
-    grammar, block = _STYLES[name]
     texts = resources.files("rlem.advice").joinpath("prompts")
     own = texts.joinpath(name, "system.txt").read_text(encoding="utf-8").strip()
     answer = texts.joinpath("answer.txt").read_text(encoding="utf-8").strip()
-    return PromptStyle(name=name, grammar=grammar, system_text=f"{own}\n\n{answer}", block=block)
+    return PromptStyle(name=name, system_text=f"{own}\n\n{answer}", **_STYLES[name])

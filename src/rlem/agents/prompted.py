@@ -141,7 +141,7 @@ class PromptedAgent:
         completion, parsed, usage, repairs = self._ask(prompt, view)
         return Decision(
             action=parsed.action,
-            reason=parsed.reason,
+            reason=self._style.note(parsed.action or "", view.step.observation) or parsed.reason,
             failure=parsed.failure,
             usage=usage,
             repairs=repairs,

@@ -58,7 +58,8 @@ def environment_options(function: Function) -> Function:
             click.option(
                 "--data",
                 type=click.Path(path_type=Path),
-                help="The original's data: a folder, or a store made by rlem data webshop import.",
+                help="The original's data. webshop: a folder, or a store made by rlem data webshop import; "
+                "wikihow, mobile-env: a folder of task files.",
             ),
             click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data."),
             click.option("--price-seed", type=int, help="Of prices and price limits (0)."),
@@ -68,7 +69,17 @@ def environment_options(function: Function) -> Function:
                 help="Form of the shop's pages (text_rich, the paper's). See docs/webshop.md.",
             ),
             click.option("--nouns", help="Nouns of product names: rule, spacy or spacy:MODEL (rule)."),
-            click.option("--faithful", is_flag=True, help="With the original shop's crashes and slips."),
+            click.option("--articles", type=click.IntRange(1), help="Articles of the bundled wikihow (300)."),
+            click.option("--site-seed", type=int, help="Of the bundled shop or wikihow (0)."),
+            click.option(
+                "--repeatability",
+                type=NearChoice(["file", "none", "unlimited"]),
+                help="Whether a sub-goal of wikihow is paid again (file: as the task file says).",
+            ),
+            click.option(
+                "--reward-lag", type=Number(0, 1), help="Chance that wikihow pays one action later (0)."
+            ),
+            click.option("--faithful", is_flag=True, help="With the slips of the original shop or app."),
             click.option("--max-steps", type=click.IntRange(1), help="Step limit (the environment's own)."),
         ]
     ):
@@ -154,10 +165,14 @@ def take(options: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def environment_config(options: dict[str, Any]) -> dict[str, Any]:
     """Environment options as a run's config keeps them."""
-    names = ("data", "goals", "price_seed", "products", "observation_mode", "nouns", "faithful")
+    names = (
+        *("data", "goals", "price_seed", "products", "observation_mode", "nouns", "faithful"),
+        *("articles", "site_seed", "repeatability", "reward_lag"),
+    )
     given = take(options, *names)
-    if "products" in given:
-        given["n_products"] = given.pop("products")
+    for option, name in (("products", "n_products"), ("articles", "n_articles"), ("site_seed", "seed")):
+        if option in given:
+            given[name] = given.pop(option)
     if "data" in given:
         given["data"] = str(given["data"])
     return given

@@ -12,6 +12,7 @@ from rlem.environments.base import Environment
 if TYPE_CHECKING:
     from rlem.environments.webshop.data import GoalKind
     from rlem.environments.webshop.pages import ObservationMode
+    from rlem.environments.wikihow.judge import Repeatability
 
 
 def make(name: str, **options: Any) -> Environment:
@@ -76,10 +77,31 @@ def _webshop(
     return WebShop.bundled(**made, **options)
 
 
+def _wikihow(
+    *,
+    data: str | None = None,
+    seed: int = 0,
+    n_articles: int = 300,
+    repeatability: Repeatability = "file",
+    reward_lag: float = 0.0,
+    faithful: bool = False,
+) -> Environment:
+    from rlem.environments.wikihow.env import WikiHow
+
+    options: Any = {"repeatability": repeatability, "reward_lag": reward_lag, "faithful": faithful}
+    if data is not None:
+        return WikiHow.open(data, seed=seed, n_articles=n_articles, **options)
+    return WikiHow.bundled(seed=seed, n_articles=n_articles, **options)
+
+
 def _corridor(*, rooms: int = 2, seed: int = 0) -> Environment:
     from rlem.environments.toy import Corridor
 
     return Corridor(rooms=rooms, seed=seed)
 
 
-_FACTORIES: dict[str, Callable[..., Environment]] = {"corridor": _corridor, "webshop": _webshop}
+_FACTORIES: dict[str, Callable[..., Environment]] = {
+    "corridor": _corridor,
+    "webshop": _webshop,
+    "wikihow": _wikihow,
+}

@@ -7,7 +7,7 @@ looks. It knows no environment: what it calls an option is an element that stand
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -70,6 +70,7 @@ STOP_WORDS = frozenset(
 _WORD = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
 _EXAMPLE = re.compile(r"Example (\d{1,9}):$")
 _TEMPLATE = re.compile(r"(\w+)\[<([\w ]+)>\]")
+_CALL = re.compile(r"^([A-Z]+)(?:\(<(\w+)>(?:, <(\w+)>)?\))?(?=  )", re.MULTILINE)
 # The last arrow with a value counts: an action may have arrows of its own.
 _LINE = re.compile(r"(.+) -> (-?\d{1,9}(?:\.\d{1,9})?)(?: \(n=(\d{1,9})[^)]*\))?(?: |$)")
 _SECTIONS = ("encouraged:", "discouraged:", "untried:")
@@ -105,9 +106,14 @@ class Element:
 
 @dataclass(slots=True)
 class Block:
-    """One situation of the prompt. ``advice``: (action, value, visits); ``untried``: action texts."""
+    """One situation of the prompt. ``advice``: (action, value, visits); ``untried``: action texts.
+
+    ``first``: the first line of the task; ``instruction``: the step that is due, where the prompt names one.
+    """
 
     task: str = ""
+    first: str = ""
+    instruction: str = ""
     page: list[str] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
     available: list[str] = field(default_factory=list)
@@ -149,13 +155,15 @@ class Reading:
     """A prompt as read: the new input, the examples (most similar first), and the action grammar.
 
     ``press`` is the verb for elements ("click"), ``free`` the verbs that take free words ("search").
-    Both are empty where the prompt says that actions are repeated as they are listed.
+    Both are empty where the prompt says that actions are repeated as they are listed. ``calls`` are the verbs
+    of prompts that show screens, with the names of their arguments: ``CLICK(<id>)``.
     """
 
     new: Block
     examples: list[Block]
     press: str
     free: frozenset[str]
+    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_prompt(system: str, user: str) -> Reading:
@@ -179,8 +187,13 @@ def read_prompt(system: str, user: str) -> Reading:
             section = _read_line(line, section, current)
     for block in [new, *(block for _, block in blocks)]:
         block.task = block.task or _task_on_page(block.page)
+    calls = system.partition("\nActions:\n")[2].partition("\n\n")[0]
     return Reading(
-        new, [b for _, b in sorted(blocks, key=lambda pair: pair[0])], press, frozenset(verbs) - {press}
+        new,
+        [b for _, b in sorted(blocks, key=lambda pair: pair[0])],
+        press,
+        frozenset(verbs) - {press},
+        {verb: tuple(filter(None, names)) for verb, *names in _CALL.findall(calls)},
     )
 
 
@@ -190,6 +203,9 @@ def _read_line(line: str, section: str, block: Block) -> str:
         text = line[2:].removeprefix("\\")
         if section == "task":
             block.task = f"{block.task} {text}".strip()
+            block.first = block.first or text
+        elif section == "instruction":
+            block.instruction = f"{block.instruction} {text}".strip()
         elif section in ("observation", "screen"):
             block.page.append(text)
         return section

@@ -39,7 +39,7 @@ MEMORY_OPTIONS = (
 
 def default_sets(environment: str) -> tuple[str, str]:
     """Training and test set of an environment, where nobody names them."""
-    return ("S0", "test") if environment == "webshop" else ("train", "test")
+    return ("S0", "test") if environment in SIMILARITIES else ("train", "test")
 
 
 def default_folder(config: RunConfig) -> Path:
