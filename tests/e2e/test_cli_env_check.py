@@ -1,4 +1,4 @@
-"""``rlem env check webshop`` as a user runs it, on the bundled products and recordings of our own making."""
+"""``rlem env check`` as a user runs it, on the bundled products and app and recordings of our own making."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from tests.support.command import complaint, inside, rlem, well
 from rlem.environments.webshop.catalogue import generate
 from rlem.environments.webshop.check.folder import check_folder
 from rlem.environments.webshop.data import build_catalogue
+from rlem.environments.wikihow.env import WikiHow
+from rlem.environments.wikihow.hierarchy import write_hierarchy
+from rlem.environments.wikihow.task_writer import to_textproto
+from rlem.environments.wikihow.tasks import compile_task
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +157,58 @@ def test_progress_is_told_row_by_row(data: Path, golden: Path) -> None:
     assert heard[:2] == [("normalize_color.jsonl.gz", 0, 2, 1), ("normalize_color.jsonl.gz", 0, 2, 2)]
     assert heard[-1] == ("prices_synthetic.jsonl", 1, 2, 30)
     assert len(heard) == 32
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """Recordings of the app of how-to articles: its home, and the nodes and lines of its first screen."""
+    folder = tmp_path / "app"
+    (folder / "tasks").mkdir(parents=True)
+    world = WikiHow.bundled(n_articles=200)
+    world.reset(world.tasks("test")[0])
+    screen = world.app.screen()
+    (folder / "screens_by_type.json").write_text(json.dumps({"home": [screen.html]}), encoding="utf-8")
+    (folder / "view_hierarchy_home.xml").write_text(write_hierarchy(screen.root()), encoding="utf-8")
+    (folder / "view_hierarchy_home.html").write_text(screen.html, encoding="utf-8")
+    task = compile_task("Mend a Kite", [("about", "")])
+    (folder / "tasks" / task.file_name).write_text(to_textproto(task), encoding="utf-8")
+    return folder
+
+
+def test_recordings_of_the_app_that_agree(app: Path, tmp_path: Path) -> None:
+    """All rows are tried, none differs, the status is 0; unknown files are named; the JSON has the counts."""
+    (app / "holiday.txt").write_text("sun")
+    done = rlem("env", "check", "wikihow", "--golden", app, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["file", "tried", "differ"],
+        ["screens_by_type.json", "1", "0"],
+        ["tasks/mend_a_kite-0.textproto", "1", "0"],
+        ["view_hierarchy_home.xml", "5", "0"],
+        ["all", "7", "0"],
+    ]
+    assert done.stderr == "Not known, not replayed: holiday.txt\n"
+    counts = json.loads(inside("env", "check", "wikihow", "--golden", app, "--json", cwd=tmp_path).stdout)
+    assert counts["files"]["view_hierarchy_home.xml"] == {"tried": 5, "different": 0}
+
+
+def test_differences_of_the_app_are_shown_in_full(app: Path, tmp_path: Path) -> None:
+    """A screen of no page is shown with the line and what was expected there; the status is 1."""
+    path = app / "screens_by_type.json"
+    path.write_text(path.read_text().replace("toolbar logo", "toolbar image"))
+    done = inside("env", "check", "wikihow", "--golden", app, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "screens_by_type.json: home 0\n  line 1" in done.stdout
+    assert "    ours:     'expected " in done.stdout
+    path.write_text("[")
+    done = inside("env", "check", "wikihow", "--golden", app, "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "screens_by_type.json: not JSON" in done.stderr
+    assert json.loads(done.stdout)["files"]["screens_by_type.json"]["different"] == 1
+
+
+def test_data_is_for_the_shop_alone(data: Path, app: Path, golden: Path, tmp_path: Path) -> None:
+    """The shop needs --data, the app refuses it: wrong use, status 2."""
+    done = inside("env", "check", "wikihow", "--data", data, "--golden", app, cwd=tmp_path)
+    assert "--data is for webshop" in complaint(done, 2)
+    assert "--data" in complaint(inside("env", "check", "webshop", "--golden", golden, cwd=tmp_path), 2)

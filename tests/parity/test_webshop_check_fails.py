@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rlem.environments.webshop.check.folder import KINDS, FileResult, Report, check_folder
+from rlem.environments.checking import FileResult, Report
+from rlem.environments.webshop.check.folder import KINDS, check_folder
 from rlem.environments.webshop.search import SearchIndex
 from rlem.environments.webshop.store.catalogue import StoredCatalogue
 from rlem.environments.webshop.store.importing import import_shop

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from rlem.environments.checking import Found, json_lines
 from rlem.environments.webshop.check.play import step_differences
-from rlem.environments.webshop.check.rows import Found, json_lines
 from rlem.environments.webshop.check.shops import Shops
 from rlem.environments.webshop.original import TextEnv, Variant
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from rlem.core.errors import UsageError
-from rlem.environments.webshop.check.folder import KINDS, Report, check_folder
+from rlem.environments.checking import Report
+from rlem.environments.webshop.check.folder import KINDS, check_folder
 from rlem.environments.webshop.env import WebShop
 from rlem.environments.webshop.files import load_catalogue
 from rlem.environments.webshop.search import SearchIndex

@@ -87,8 +87,9 @@ def shop(faithful: bool, copy: int = 0) -> Shop:
 @cache
 def our_tags() -> frozenset[str]:
     """The sorts of elements that our page templates have."""
-    folder = files("rlem.environments.webshop") / "templates"
-    sources = [file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".j2")]
+    folders = (files("rlem.environments.webshop") / "templates", files("rlem.environments") / "web_templates")
+    found = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".j2")]
+    sources = [file.read_text(encoding="utf-8") for file in found]
     return frozenset(re.findall(r"<([a-z]\w*)", " ".join(sources)))
 
 

@@ -78,10 +78,8 @@ def test_leaves_and_lines_are_those_of_the_whole_tree(screen: Screen) -> None:
 
 @given(screens())
 def test_every_screen_is_one_of_its_page_by_the_grammar(screen: Screen) -> None:
-    """The grammar is the one that the recorded screens fit; the list of categories reads as a category."""
-    expected = {"categories": "category"}.get(screen.sheet.page.kind, screen.sheet.page.kind)
-    if screen.overlay in ("menu", "share"):
-        expected = "menu"
+    """The grammar is the one that the recorded screens fit."""
+    expected = "menu" if screen.overlay in ("menu", "share") else screen.sheet.page.kind
     assert page_type(screen.html.split("\n")) == expected
 
 

@@ -13,11 +13,11 @@ from rlem.environments.wikihow.site import slug_of
 from rlem.environments.wikihow.site_json import site_from_json, site_to_json
 
 seeds = st.integers(min_value=0, max_value=2**63 - 1)
-sizes = st.integers(1, 120)
+sizes = st.integers(1, 80) | st.just(301)  # from 300 on, a site has scenes
 names = st.text("abcXYZ ,'()é-", min_size=1, max_size=12).filter(slug_of)
 
 
-@settings(max_examples=25)
+@settings(max_examples=16)
 @given(seed=seeds, size=sizes)
 def test_a_site_is_whole(seed: int, size: int) -> None:
     """Slugs and titles are unique, all links lead somewhere, and everything is listed where it belongs."""
@@ -45,8 +45,8 @@ def test_a_site_is_whole(seed: int, size: int) -> None:
         assert not category.parent or category.slug in site.category[category.parent].topics
 
 
-@settings(max_examples=10)
-@given(seed=seeds, size=sizes)
+@settings(max_examples=8)
+@given(seed=seeds, size=st.integers(1, 60))
 def test_the_same_seed_gives_the_same_site(seed: int, size: int) -> None:
     """A site is a function of seed and size; another seed gives another site."""
     assert generate(seed, size) == generate(seed, size)

@@ -102,7 +102,8 @@ class Simulator(_simulators.BaseSimulator):  # type: ignore[misc]
     def __init__(self, app: App, dump: Callable[[], str | None]) -> None:
         super().__init__()
         self.app, self.dump = app, dump
-        self.frames = 0
+        self.restarts = 0
+        self.fault: Exception | None = None  # raised at the next look at the pixels
         self._touched: list[tuple[int, int]] = []
         self._tapped: tuple[int, int] | None = None  # a tap that waits: a text may follow it
         self._text = ""
@@ -114,7 +115,7 @@ class Simulator(_simulators.BaseSimulator):  # type: ignore[misc]
         return Adb(self)
 
     def _restart_impl(self) -> None:
-        raise AssertionError("Mobile-Env restarts the phone: something went wrong before")
+        self.restarts += 1
 
     def _launch_impl(self) -> None:
         self._adb_controller = Adb(self)
@@ -123,6 +124,9 @@ class Simulator(_simulators.BaseSimulator):  # type: ignore[misc]
         return LogStream()
 
     def _get_observation(self) -> list[Any]:
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
         return [np.zeros((4, 4, 3), np.uint8), np.int64(0)]
 
     def restart_app(self) -> None:
@@ -131,7 +135,6 @@ class Simulator(_simulators.BaseSimulator):  # type: ignore[misc]
 
     def send_action(self, action: Any) -> None:
         for frame in action if isinstance(action, list) else [action]:
-            self.frames += 1
             x, y, down = self._prepare_action(frame)
             if down:
                 self._touched.append((x, y))
@@ -185,6 +188,13 @@ def android_env(simulator: Simulator, task_texts: list[str], vocabulary: list[st
     ]
     made = _coordinator.Coordinator(simulator, managers, max_steps_per_sec=0.0, with_view_hierarchy=True)
     return _environment.AndroidEnv(coordinator=made)
+
+
+def still(android: Any) -> None:
+    """Ends the threads of all tasks; ``close`` ends those of one, and others then run in circles."""
+    for manager in android._coordinator._task_manager_list:
+        manager.pause_task()
+        manager._stop_logcat_thread()
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,6 +224,14 @@ def test_a_category_shows_cells_in_two_columns() -> None:
     assert all(leaf.clickable for leaf in sheet.leaves)
 
 
+def test_a_category_shows_the_first_104_of_its_articles() -> None:
+    """As the original's pages do, however large the site is."""
+    large = replace(SITE.category["Kites"], articles=tuple(SITE.article)[:1] * 200)
+    site = Site(articles=SITE.articles, authors=SITE.authors, categories=(large, SITE.categories[1]))
+    shown = make_sheet(site, Page("category", "Kites")).leaves
+    assert sum(leaf.tag == "img" for leaf in shown) == 104
+
+
 def test_a_top_category_has_a_banner_with_a_search_box_and_topics() -> None:
     """They stand before the arrow; topics open the categories below."""
     sheet = make_sheet(SITE, Page("category", "Outdoors"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from rlem.advice import fill_template, is_available, is_template
 from rlem.agents.base import Decision, View
-from rlem.core.errors import ModelUnavailableError
+from rlem.core.errors import ModelUnavailableError, UsageError
 from rlem.core.seeds import generator
-from rlem.core.types import Task
+from rlem.core.types import Step, Task
 from rlem.llm.text import printable
 
 
@@ -49,14 +49,36 @@ class OracleAgent:
         return Decision(action=plan[view.step_index], reason="solution")
 
 
+class Manner(Protocol):
+    """How the steps of an environment are shown to a person, and what they may type for short."""
+
+    hint: str
+    """What can be typed, in a few words."""
+
+    def show(self, task: Task, step: Step, *, last: float, total: float, index: int) -> str:
+        """The step with all that a person needs. ``last`` and ``total`` reward after ``index`` steps."""
+        ...
+
+    def expand(self, typed: str, step: Step) -> str:
+        """The action that was typed. Errors: UsageError says what is wrong with it."""
+        ...
+
+
 class HumanAgent:
-    """Asks a person at the terminal. An action that is not listed is sent only after another Enter."""
+    """Asks a person at the terminal. An action that is not listed is sent only after another Enter.
+
+    ``manner``: by default the observation as it is, and the numbered actions.
+    """
 
     name = "human"
 
-    def __init__(self, read: TextIO | None = None, write: TextIO | None = None) -> None:
+    def __init__(
+        self, read: TextIO | None = None, write: TextIO | None = None, manner: Manner | None = None
+    ) -> None:
         self._read = read or sys.stdin
         self._write = write or sys.stderr
+        self._manner = manner
+        self._hint = manner.hint if manner else "its text or number"
         self._lock = threading.Lock()
 
     def act(self, view: View) -> Decision:
@@ -66,17 +88,20 @@ class HumanAgent:
 
     def _ask(self, view: View) -> Decision:
         actions = view.step.actions
-        if error := view.step.info.get("error"):
-            self._say(f"\n(nothing happened: {error})")
-        self._say(f"\nTask: {view.task.instruction}\n\n{view.step.observation.strip()}\n")
-        self._say("\n".join(f"  {number:3d}  {action}" for number, action in enumerate(actions, 1)))
+        self._show(view)
         unlisted = ""
         while True:
-            self._say("action (its text or number; 'quit' to stop)> ", end="")
+            self._say(f"action ({self._hint}; 'quit' to stop)> ", end="")
             line = self._read.readline()
             if not line or line.strip() in ("quit", "exit"):
                 raise ModelUnavailableError("the person at the terminal stopped")
             text = line.strip() or unlisted
+            if self._manner:
+                try:
+                    text = self._manner.expand(text, view.step)
+                except UsageError as error:
+                    self._say(str(error))
+                    continue
             if unlisted and text == unlisted:
                 return Decision(action=text)
             if (
@@ -94,6 +119,16 @@ class HumanAgent:
             unlisted = "" if text.isdecimal() else text
             way = "press Enter to send it all the same, or " if unlisted else ""
             self._say(f"{text!r} is not listed here: {way}type one of the actions above, or its number")
+
+    def _show(self, view: View) -> None:
+        if error := view.step.info.get("error"):
+            self._say(f"\n(nothing happened: {error})")
+        if self._manner:
+            rewards = {"last": view.last_reward, "total": view.total_reward}
+            self._say("\n" + self._manner.show(view.task, view.step, index=view.step_index, **rewards))
+            return
+        self._say(f"\nTask: {view.task.instruction}\n\n{view.step.observation.strip()}\n")
+        self._say("\n".join(f"  {number:3d}  {action}" for number, action in enumerate(view.step.actions, 1)))
 
     def _say(self, text: str, end: str = "\n") -> None:
         self._write.write(printable(text) + end)

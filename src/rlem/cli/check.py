@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +16,17 @@ from rlem.cli.options import NearChoice
 from rlem.core.errors import DataError
 
 if TYPE_CHECKING:
-    from rlem.environments.webshop.check.folder import FileResult, Report
+    from rlem.environments.checking import FileResult, Report
 
 _FAILED = 1
 
 
 @click.command()
-@click.argument("environment", type=NearChoice(["webshop"]))
+@click.argument("environment", type=NearChoice(["webshop", "wikihow"]))
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    required=True,
-    help="The original's data: a folder, or a store made by rlem data webshop import.",
+    help="webshop: the original's data, a folder or a store made by rlem data webshop import.",
 )
 @click.option(
     "--golden",
@@ -41,15 +42,22 @@ _FAILED = 1
     show_default=True,
     help="Differing rows of each file to print in full.",
 )
-def check(environment: str, data: Path, golden: Path, as_json: bool, show: int) -> None:
-    """Replay recordings of the original shop; say for each file how many rows were tried and differ.
+def check(environment: str, data: Path | None, golden: Path, as_json: bool, show: int) -> None:
+    """Replay recordings of the original; say for each file how many rows were tried and differ.
 
-    What a file holds is told by its name (episodes_upstream.jsonl.gz, rewards.jsonl, ...); a folder may
-    hold some of the recordings only. Every field that has a meaning for the shop is compared, in a shop
-    that does as the original does. Not compared: hashes and texts of the original's HTML (ours is our
-    own), Lucene's numbers of documents, tags of words other than NOUN, pictures, and what the original
-    drops of a product after loading (page, model, average_rating). Of the recorded web site, the texts a
-    reader sees are compared, and that what it could not open cannot be opened here.
+    What a file holds is told by its name (episodes_upstream.jsonl.gz, recorded_steps.json, ...); a folder
+    may hold some of the recordings only.
+
+    webshop: every field that has a meaning for the shop is compared, in a shop over --data that does as
+    the original does. Not compared: hashes and texts of the original's HTML (ours is our own), Lucene's
+    numbers of documents, tags of words other than NOUN, pictures, and what the original drops of a
+    product after loading (page, model, average_rating). Of the recorded web site, the texts a reader sees
+    are compared, and that what it could not open cannot be opened here.
+
+    wikihow: screens must fit the grammar of the app's pages, recorded episodes also the flow of rewards
+    and instructions; task files go through parser, compiler and judge and are played on a site made to
+    hold their articles; a view hierarchy must give the lines recorded beside it; a list of test tasks
+    must have the published mix.
 
     A row that cannot be replayed (a field is missing or wrong, the data lacks its goal) is a row that
     differs. A file that cannot be read to its end is an error, and counts as one more difference.
@@ -58,8 +66,7 @@ def check(environment: str, data: Path, golden: Path, as_json: bool, show: int) 
 
     Example: rlem env check webshop --data webshop-data --golden recordings
     """
-    from rlem.environments.webshop.check.folder import check_folder
-
+    checked = _checked(environment, data)
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -71,12 +78,12 @@ def check(environment: str, data: Path, golden: Path, as_json: bool, show: int) 
         transient=True,
         disable=not console.is_terminal,
     ) as bar:
-        task = bar.add_task("loading the shop", total=None, rows=0)
+        task = bar.add_task("loading", total=None, rows=0)
 
         def tell(name: str, number: int, files: int, rows: int) -> None:
             bar.update(task, description=name, completed=number, total=files, rows=rows)
 
-        report = check_folder(data, golden, show=show, progress=tell)
+        report = checked(golden, show=show, progress=tell)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -89,6 +96,23 @@ def check(environment: str, data: Path, golden: Path, as_json: bool, show: int) 
         raise DataError(report.errors[-1])
     if report.different:
         raise click.exceptions.Exit(_FAILED)
+
+
+def _checked(environment: str, data: Path | None) -> Callable[..., Report]:
+    """What holds a folder of recordings against an environment."""
+    if environment == "wikihow":
+        from rlem.environments.wikihow.check.folder import check_folder as check_app
+
+        if data is not None:
+            raise click.UsageError("--data is for webshop; recordings of wikihow are checked without data.")
+        return check_app
+    from rlem.environments.webshop.check.folder import check_folder as check_shop
+
+    if data is None:
+        raise click.UsageError(
+            "Missing option '--data': the data that the recordings of webshop were made with."
+        )
+    return partial(check_shop, data)
 
 
 def _print(report: Report) -> None:

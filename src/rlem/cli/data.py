@@ -1,9 +1,10 @@
-"""``rlem data``: other people's data, brought into a form that opens at once."""
+"""``rlem data``: data of environments, imported, made and written."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,9 +14,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from rlem.cli.groups import HelpfulGroup
+from rlem.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rlem.environments.webshop.store.importing import ImportReport
+    from rlem.environments.wikihow.tasks import GoalKind
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,7 +34,7 @@ _FILE = click.Path(path_type=Path)
 
 @click.group(cls=HelpfulGroup)
 def data() -> None:
-    """Import data that environments play with.
+    """Import, make and write data that environments play with.
 
     Example: rlem data webshop import --help
     """
@@ -122,6 +125,125 @@ def verify(file: Path) -> None:
     with _Bars() as bars:
         ArrayFile(file).verify(lambda done, whole: bars.tell("verify", done, whole))
     click.echo(f"{file}: no damage found")
+
+
+@data.group(cls=HelpfulGroup)
+def wikihow() -> None:
+    """Task files of the original's form, and the site that our app shows.
+
+    Example: rlem data wikihow tasks --out DIR
+    """
+
+
+def _site_options(function: Function) -> Function:
+    """Which site."""
+    articles = click.option(
+        "--articles", type=click.IntRange(1), default=300, show_default=True, help="How many."
+    )
+    seed = click.option("--site-seed", type=int, default=0, show_default=True, help="Of the generator.")
+    return articles(seed(function))
+
+
+_force = click.option("--force", is_flag=True, help="Replace what exists.")
+
+
+@wikihow.command()
+@click.option("--out", type=_FILE, required=True, help="Folder for the files.")
+@_site_options
+@click.option("--set", "task_set", default="test", show_default=True, help="Task set or range A:B.")
+@_force
+def tasks(out: Path, articles: int, site_seed: int, task_set: str, force: bool) -> None:
+    """Write tasks of our site as task files, which Mobile-Env takes, too.
+
+    Example: rlem data wikihow tasks --out DIR --set S0
+    """
+    from rlem.environments.wikihow.env import WikiHow
+    from rlem.environments.wikihow.task_files import write_task_files
+
+    world = WikiHow.bundled(seed=site_seed, n_articles=articles)
+    found = [world.definition(task) for task in world.tasks(task_set)]
+    _check_free([out / task.file_name for task in found], force)
+    paths = write_task_files(found, out)
+    click.echo(f"{out}: {len(paths)} task files")
+    click.echo(f"Next: rlem env play wikihow --data {shlex.quote(str(out))}")
+
+
+@wikihow.command()
+@click.argument("title")
+@click.option("--author", metavar="NAME", help="Then: the page of an author.")
+@click.option("--category", metavar="NAME", help="Then: the page of a category.")
+@click.option("--about", is_flag=True, help="Then: the page that says why to trust wikiHow.")
+@click.option("--references", is_flag=True, help="Then: the list of references.")
+@click.option("--next", "next_", metavar="TITLE", help="After that: another article.")
+@click.option("--out", type=_FILE, help="File or folder to write to; else it is printed.")
+@_force
+def task(
+    title: str,
+    author: str | None,
+    category: str | None,
+    about: bool,
+    references: bool,
+    next_: str | None,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Make a task: search an article, open it, and then perhaps more.
+
+    Example: rlem data wikihow task "Carve a Spoon" --author "Ada Hollis, RN" --next "Carve a Bowl"
+    """
+    from rlem.environments.wikihow.task_writer import to_textproto
+    from rlem.environments.wikihow.tasks import compile_task
+
+    given: dict[GoalKind, str | None] = {
+        "author": author,
+        "category": category,
+        "about": "" if about else None,
+        "reference": "" if references else None,
+    }
+    steps = [(kind, target) for kind, target in given.items() if target is not None]
+    if len(steps) > 1:
+        raise UsageError("give one of --author, --category, --about and --references, not several")
+    if next_ is not None:
+        steps.append(("article", next_.removeprefix("How to ")))
+    made = compile_task(title.removeprefix("How to "), steps)
+    text = to_textproto(made)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    path = out / made.file_name if out.is_dir() else out
+    _write(path, text, force)
+    click.echo(f"{path}: {', then '.join(goal.kind for goal in made.goals)}")
+
+
+@wikihow.command()
+@click.option("--out", type=_FILE, required=True, help="The file, for example site.json.")
+@_site_options
+@_force
+def site(out: Path, articles: int, site_seed: int, force: bool) -> None:
+    """Write the site that our app shows as JSON: articles, authors, categories.
+
+    Example: rlem data wikihow site --out site.json --articles 1000
+    """
+    from rlem.environments.wikihow.generate import generate
+    from rlem.environments.wikihow.site_json import site_to_json
+
+    made = generate(site_seed, articles)
+    _write(out, json.dumps(site_to_json(made), ensure_ascii=False, indent=1) + "\n", force)
+    counts = f"{len(made.articles):,} articles, {len(made.authors):,} authors"
+    click.echo(f"{out}: {counts}, {len(made.categories):,} categories")
+
+
+def _write(path: Path, text: str, force: bool) -> None:
+    _check_free([path], force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _check_free(paths: Iterable[Path], force: bool) -> None:
+    """Errors: UsageError names the first file that exists, unless it may be replaced."""
+    taken = next((path for path in paths if path.exists()), None)
+    if taken and not force:
+        raise UsageError(f"{taken} exists; give another path, or --force to replace it")
 
 
 class _Bars:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -16,6 +16,12 @@ from rlem.cli.groups import HelpfulGroup
 from rlem.cli.options import NearChoice, environment_config, environment_options
 from rlem.cli.serve import serve
 
+if TYPE_CHECKING:
+    from rlem.environments.base import Environment
+
+_PHONES = ("mobile-env", "wikihow")
+"""Environments that show the screen of a phone."""
+
 
 @click.group(cls=HelpfulGroup)
 def env() -> None:
@@ -26,31 +32,48 @@ def env() -> None:
 
 
 @env.command(name="list")
-@click.option("--data", type=click.Path(path_type=Path), help="The shop's data: a folder or a store.")
+@click.argument("environment", required=False)
+@click.option("--data", type=click.Path(path_type=Path), help="Data of an environment: as for env play.")
 @click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data.")
-def list_(data: Path | None, goals: str | None) -> None:
+def list_(environment: str | None, data: Path | None, goals: str | None) -> None:
     """Environments with their task sets; with --data, those of that data.
 
-    Example: rlem env list --data DIR --goals human
+    Example: rlem env list webshop --data DIR --goals human
     """
+    from rlem.core.errors import RlemError
     from rlem.environments.registry import make, names, option_names
 
     given = {"data": str(data) if data else None, "goals": goals}
     options = {name: value for name, value in given.items() if value is not None}
-    console = Console()
-    for name in names():
-        if not set(options) <= set(option_names(name)):
+    errors: list[RlemError] = []
+    listed = 0
+    for name in [environment] if environment else names():
+        if not environment and not set(options) <= set(option_names(name)):
             continue
-        environment = make(name, **options)
-        low, high = environment.reward_range
-        console.print(Text(name, style="bold"))
-        _print_line(console, "steps", f"{environment.max_steps} an episode")
-        _print_line(console, "return", f"{low:g} to {high:g}")
-        _print_line(console, "options", ", ".join(option_names(name)))
-        for task_set, text in environment.task_sets().items():
-            _print_line(console, task_set, text)
-        _print_line(console, "A:B", "tasks A up to, not including, B")
-        environment.close()
+        try:
+            world = make(name, **options)
+        except RlemError as error:  # data of another environment, or an extra that is not installed
+            errors.append(error)
+            continue
+        _print_environment(name, world)
+        listed += 1
+    if errors and not listed:
+        raise errors[0]
+
+
+def _print_environment(name: str, world: Environment) -> None:
+    from rlem.environments.registry import option_names
+
+    console = Console()
+    low, high = world.reward_range
+    console.print(Text(name, style="bold"))
+    _print_line(console, "steps", f"{world.max_steps} an episode")
+    _print_line(console, "return", f"{low:g} to {high:g}")
+    _print_line(console, "options", ", ".join(option_names(name)))
+    for task_set, text in world.task_sets().items():
+        _print_line(console, task_set, text)
+    _print_line(console, "A:B", "tasks A up to, not including, B")
+    world.close()
 
 
 def _print_line(console: Console, name: str, text: str) -> None:
@@ -72,18 +95,24 @@ def _print_line(console: Console, name: str, text: str) -> None:
 def play(environment: str, task_set: str, seed: int, **options: Any) -> None:
     """Play a task at the terminal: type an action or its number.
 
+    On a phone (wikihow), type the number of what to click; a number and words to type there; u or d to
+    scroll, b to go back.
+
     Example: rlem env play webshop --task 7:8
     """
     from rlem.agents.simple import HumanAgent
     from rlem.environments.registry import make
+    from rlem.environments.wikihow.play_text import PhoneText
     from rlem.runner.play import Job
     from rlem.runner.play import play as play_job
 
     limit = options.pop("max_steps")
     world = make(environment, **environment_config(options))
+    limit = limit or world.max_steps
     task = world.tasks(task_set)[0]
     job = Job(phase="eval", epoch=0, arm="no-memory", seed=seed, task=task, index=0)
-    record = play_job(world, HumanAgent(), job, max_steps=limit or world.max_steps).record
+    person = HumanAgent(manner=PhoneText(limit) if world.name in _PHONES else None)
+    record = play_job(world, person, job, max_steps=limit).record
     world.close()
     end = {"terminated": "the task is over", "truncated": "the step limit is reached"}
     click.echo(f"\n{end.get(record.status, 'stopped')}: reward {record.reward:g}, success: {record.success}")

@@ -118,6 +118,7 @@ def _score(
         if choice.prior < 0.0:
             choice.score += choice.prior * confidence  # a repetition stays one, whatever examples say
         if not support and any(match(choice.role, role) > 0.9 for role in curious):
-            choice.score += _CURIOSITY
+            lost = choice.role.kind == "link" and not choice.prior  # one of many, and nothing speaks for it
+            choice.score += _CURIOSITY / 2 if lost else _CURIOSITY
         if support:
             choice.reason = f"examples: {value:.2f}; {choice.reason}".rstrip("; ")

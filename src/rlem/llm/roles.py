@@ -98,7 +98,8 @@ def _links(ours: Role, theirs: Role) -> float:
     if ours.named == 0 and ours.name and ours.name == theirs.name:
         same = 1.0
     else:
-        same = 1.0 if ours.shape == theirs.shape else 0.2 if ours.named else 0.0
+        form = ours.shape == theirs.shape
+        same = (1.0 if form else 0.2) if ours.named else (0.4 if form else 0.0)
     same *= 1.0 if ours.best == theirs.best else 0.4
     return same * (1.0 if ours.due == theirs.due else 0.3)
 

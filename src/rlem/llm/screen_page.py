@@ -11,11 +11,12 @@ from html import unescape
 from rlem.llm.reading import Block, Reading, content_words, words
 from rlem.llm.roles import REPEATED, Choice, Page, Role, sort_of
 
-_TYPING = 0.25  # prior of typing words of the task into a field
+_TYPING = (0.10, 0.25)  # prior of typing words of the step into a field; into one that the step mentions
 _LOWER_DOWN = 0.95  # what stands lower on the screen counts so much less, element by element
 _DEAD = 0.2  # of an element that says it cannot be clicked
 _OTHER_STEP = 0.3  # alikeness of two screens on which another kind of step is due
 _FEW_WORDS = 3
+_STEM = 5  # letters
 
 _LINE = re.compile(r"<(\w+)((?: [\w-]+=\"[^\"]*\"| [\w-]+='[^']*')*)>(.*?)(?:</\w+>)?", re.DOTALL)
 _ATTRIBUTE = re.compile(r" ([\w-]+)=(?:\"([^\"]*)\"|'([^']*)')")
@@ -49,7 +50,7 @@ def item_of(line: str) -> Item | None:
     if match is None:
         return None
     given = {name: unescape(one or two) for name, one, two in _ATTRIBUTE.findall(match[2])}
-    label = unescape(match[3]) or given.get("alt", "") or given.get("value", "")
+    label = unescape(match[3]) or given.get("alt", "")  # the value of a field is what was typed, not its name
     live = given.get("clickable") != "false"
     return Item(given.get("id", ""), match[1], label.strip(), given.get("class", ""), live)
 
@@ -74,11 +75,14 @@ class ScreenPage:
     def choices(self) -> list[Choice]:
         """Every action of the grammar: clicks, words into fields, directions, verbs alone."""
         done = {" ".join(words(line)) for line in self._block.history}
+        typings = sum(sort.startswith("free") for sort in self.past())
         choices: list[Choice] = []
         for verb, arguments in self._calls.items():
             choices += self._of_verb(verb, arguments)
         for choice in choices:
-            if choice.role.kind != "control" and self._label_of(choice) in done:
+            if choice.role.kind == "free":
+                choice.prior /= 1 + typings  # what was typed did not end the task
+            elif choice.role.kind == "link" and self._label_of(choice) in done:
                 choice.prior -= REPEATED
         return choices
 
@@ -95,10 +99,10 @@ class ScreenPage:
         elif len(arguments) > 1:
             for item in self._items:
                 if _is_field(item):
+                    prior = _TYPING[bool(set(words(f"{item.label} {item.names}")) & set(self._step))]
                     for name, text in self._queries():
-                        yield Choice(
-                            f"{verb}({item.number}, {text})", Role("free", name), _TYPING, "words of the step"
-                        )
+                        action = f"{verb}({item.number}, {text})"
+                        yield Choice(action, Role("free", name), prior, "words of the step")
         elif arguments[0] == "id":
             for place, item in enumerate(self._items):
                 prior, reason = self._prior(place, item)
@@ -124,8 +128,8 @@ class ScreenPage:
         sorts = []
         for line in self._block.history:
             match = _ACTION.match(line)
-            element = match is not None and item_of(line[match.end() :].strip()) is not None
-            sorts.append("" if element else sort_of(self.advised(line)))
+            clicked = match is not None and match[3] is None and match[2] is not None and match[2].isdigit()
+            sorts.append("" if clicked else sort_of(self.advised(line)))
         return sorts
 
     def alike(self, other: Page) -> float:
@@ -141,9 +145,12 @@ class ScreenPage:
         return [("target", " ".join(self._target)), ("all", " ".join(self._step))] if self._step else []
 
     def _share(self, label: str) -> float:
-        """How well a label fits the target: shared words over all words of both (0: none shared)."""
+        """How well a label fits the target: shared words over all words of both; words that only begin alike
+        ("references", "reference") count half."""
         own, target = set(words(label)), set(self._target)
-        return len(own & target) / len(own | target) if own and target else 0.0
+        shared = len(own & target)
+        near = sum(any(_begin_alike(a, b) for b in target - own) for a in own - target)
+        return (shared + near / 2) / len(own | target) if own and target else 0.0
 
     def _named(self, label: str) -> int:
         """2: it names the target (all but two words of it; or words of a step that names nothing, one after
@@ -156,8 +163,8 @@ class ScreenPage:
             return 2
         if self._plain and len(own) > 1 and line in f" {' '.join(self._step)} ":
             return 2
-        target = set(self._target)
-        return 1 if sum(word in target for word in own) * 2 >= len(own) else 0
+        near = sum(any(word == wanted or _begin_alike(word, wanted) for wanted in self._target) for word in own)
+        return 1 if near * 2 >= len(own) else 0
 
     def _role(self, place: int) -> Role:
         """The role of an element on this screen."""
@@ -189,6 +196,11 @@ def _target(step: str) -> tuple[tuple[str, ...], bool]:
         return words(quoted[1]), False
     named = _NAME.search(step)
     return (words(named[0]), False) if named else (tuple(content_words(step)), True)
+
+
+def _begin_alike(a: str, b: str) -> bool:
+    """Whether two words differ in their ends alone."""
+    return min(len(a), len(b)) >= _STEM and a[:_STEM] == b[:_STEM] and abs(len(a) - len(b)) <= 2
 
 
 def _is_field(item: Item) -> bool:

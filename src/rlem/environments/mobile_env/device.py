@@ -70,6 +70,11 @@ def start(folder: Path, words: Iterable[str], options: Mapping[str, Any]) -> And
         file = Path(place) / "words.txt"
         file.write_text("\n".join(words), encoding="ascii")
         chosen = {"unify_vocabulary": str(file), **options}
+        coordinator = _module("android_env.components.coordinator").Coordinator
+        if "max_cached_task_managers" in inspect.signature(coordinator).parameters:
+            chosen["coordinator_args"] = {
+                "max_cached_task_managers": 1
+            }  # else each task played keeps threads
         return load(task_path=str(folder), with_view_hierarchy=True, **chosen)
 
 
@@ -89,7 +94,7 @@ class Device:
         sleep: Sleep = time.sleep,
     ) -> None:
         self._make, self._wait_s, self._pause_s, self._sleep = make, wait_s, pause_s, sleep
-        self._patient: _Patient | None = None
+        self._count: _Count | None = None
         self._wrapper: Any = None
 
     def begin(self, number: int, tasks: int) -> Answer:
@@ -98,54 +103,64 @@ class Device:
         Errors: EnvironmentFaultError when the device fails; DataError where it has another number of tasks.
         """
         with _told(f"starting task {number}"):
-            patient = self._connected()
-            if patient.nb_tasks != tasks:
+            count = self._connected()
+            if count.nb_tasks != tasks:
                 raise DataError(
-                    f"Mobile-Env has {patient.nb_tasks} tasks, the task folder {tasks}; load the same"
+                    f"Mobile-Env has {count.nb_tasks} tasks, the task folder {tasks}; load the same folder"
                 )
-            for _ in range(TRIES):
-                patient.forget()
-                try:
-                    self._wrapper.switch_task(number)
-                except AttributeError as error:
-                    fault = error
-                else:
-                    self._wrapper._tokenizer = WordPieces(patient.vocabulary())
-                    return patient.answer()
-            raise fault
+            answer = self._until_seen(lambda: self._wrapper.switch_task(number))
+            self._wrapper._tokenizer = WordPieces(count.vocabulary())
+            return answer
 
     def send(self, command: Command) -> Answer:
         """Sends an action. Errors: EnvironmentFaultError when the device fails."""
-        patient = self._connected()
-        action = self._action(command)
         with _told(f"sending {command.verb}"):
-            patient.forget()
-            for _ in range(TRIES):
-                try:
-                    self._wrapper.step(action)
-                except AttributeError as error:
-                    fault = error  # the action was done, what came after it failed: look again, do nothing
-                    if not patient.ended:
-                        action = {"action_type": np.array(self._wrapper.ActionType.NOTHING)}
-                        continue
-                return patient.answer()
-            raise fault
+            self._connected()
+            action = self._action(command)
+            return self._until_seen(lambda: self._wrapper.step(action))
 
     def close(self) -> None:
         """Stops the device. May be called twice."""
-        patient, self._patient, self._wrapper = self._patient, None, None
-        if patient is not None:
+        count, self._count, self._wrapper = self._count, None, None
+        if count is not None:
             with _told("closing"):
-                patient.close()
+                count.close()
 
-    def _connected(self) -> _Patient:
-        if self._patient is None:
-            self._patient = _Patient(self._make(), pause_s=self._pause_s, sleep=self._sleep)
+    def _connected(self) -> _Count:
+        if self._count is None:
+            self._count = _Count(self._make())
             wrapper = _module("android_env.wrappers").VhIoWrapper
             waits = "wait_sec" in inspect.signature(wrapper).parameters
             more = {"wait_sec": self._wait_s} if waits else {}
-            self._wrapper = wrapper(self._patient, WordPieces(()), **more)
-        return self._patient
+            self._wrapper = wrapper(self._count, WordPieces(()), **more)
+        return self._count
+
+    def _until_seen(self, act: Callable[[], object]) -> Answer:
+        """Acts once, then does nothing until there is a screen.
+
+        A device now and then gives no view hierarchy. Mobile-Env's wrapper then raises AttributeError (up to
+        3.x), or goes on with the boxes of the screen before (4.x).
+        """
+        count = self._connected()
+        count.forget()
+        for _ in range(TRIES):
+            try:
+                act()
+            except AttributeError as error:
+                fault: Exception = error
+            else:
+                if count.ended or count.tree is not None:
+                    return count.answer()
+                fault = EnvironmentFaultError(f"no view hierarchy in {TRIES} tries; is the app running?")
+            if count.ended:
+                return count.answer()
+            if count.moved:
+                act = self._do_nothing
+            self._sleep(self._pause_s)
+        raise fault
+
+    def _do_nothing(self) -> None:
+        self._wrapper.step({"action_type": np.array(self._wrapper.ActionType.NOTHING)})
 
     def _action(self, command: Command) -> dict[str, Any]:
         kinds, directions = self._wrapper.ActionType, self._wrapper.ScrollDirection
@@ -159,18 +174,14 @@ class Device:
         return action
 
 
-class _Patient:
-    """Mobile-Env as its wrapper sees it, but with a screen wherever one is due, and with what came added up.
+class _Count:
+    """Mobile-Env as its wrapper sees it, which adds up what comes.
 
-    A device now and then gives no view hierarchy. The wrapper then raises (up to 3.x), which loses the
-    rewards of the action, or goes on with the boxes of the screen before (4.x). Frames that do nothing are
-    sent until there is one. Rewards and instructions are counted here because the wrapper forgets those of
-    an action that raises, and the instructions of one that ends an episode.
+    The wrapper forgets the rewards of an action that raises, and the instructions of one that ends an episode.
     """
 
-    def __init__(self, env: Android, *, pause_s: float, sleep: Sleep) -> None:
-        self._env, self._pause_s, self._sleep = env, pause_s, sleep
-        self._lift = int(_module("android_env.components.action_type").ActionType.LIFT)
+    def __init__(self, env: Android) -> None:
+        self._env = env
         self._last: Any = None
         self.forget()
 
@@ -181,27 +192,39 @@ class _Patient:
         """Begins to count anew."""
         self._reward, self._instructions, self._last = 0.0, list[str](), None
 
-    @property
-    def ended(self) -> bool:
-        """Whether the episode is over."""
-        return self._last is not None and bool(self._last.last())
-
     def switch_task(self, index: int) -> Any:
         self._last = self._env.switch_task(index)
-        return self._with_screen()
+        return self._last
 
     def step(self, action: Mapping[str, Any]) -> Any:
-        self._take(action)
-        return self._with_screen() if int(action["action_type"]) == self._lift else self._last
+        self._last = self._env.step(action)
+        self._reward += self._last.reward or 0.0
+        self._instructions += self._env.task_instructions()
+        return self._last
 
     def task_instructions(self, latest_only: bool = False) -> Any:
         """Not from here: the wrapper's own count is not used."""
         return "" if latest_only else []
 
+    @property
+    def moved(self) -> bool:
+        """Whether anything came since the last ``forget``."""
+        return self._last is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode is over."""
+        return self.moved and bool(self._last.last())
+
+    @property
+    def tree(self) -> Any:
+        """The view hierarchy; None where there is none, or nothing in it."""
+        tree = self._last.observation.get("view_hierarchy") if self.moved else None
+        return tree if tree is not None and len(tree) else None
+
     def answer(self) -> Answer:
         """What came since the last ``forget``."""
-        tree = self._tree()
-        xml = None if tree is None else _module("lxml.etree").tostring(tree, encoding="unicode")
+        xml = None if self.tree is None else _module("lxml.etree").tostring(self.tree, encoding="unicode")
         return Answer(
             screen=None if xml is None else read_hierarchy(xml),
             reward=self._reward,
@@ -209,27 +232,6 @@ class _Patient:
             ended=self.ended,
             succeeded=bool(self._last.succeeds) if self.ended and hasattr(self._last, "succeeds") else None,
         )
-
-    def _take(self, action: Mapping[str, Any]) -> None:
-        self._last = self._env.step(action)
-        self._reward += self._last.reward or 0.0
-        self._instructions += self._env.task_instructions()
-
-    def _with_screen(self) -> Any:
-        lift = {"action_type": np.array(self._lift, np.int32), "touch_position": np.zeros(2, np.float32)}
-        for _ in range(TRIES):
-            if self.ended or self._tree() is not None:
-                return self._last
-            self._sleep(self._pause_s)
-            self._take(lift)
-        raise EnvironmentFaultError(
-            f"the device gave no view hierarchy in {TRIES} tries; is the app running?"
-        )
-
-    def _tree(self) -> Any:
-        """The view hierarchy; None where there is none, or nothing in it."""
-        tree = self._last.observation.get("view_hierarchy") if self._last is not None else None
-        return tree if tree is not None and len(tree) else None
 
 
 @contextmanager

@@ -6,18 +6,11 @@ button that carries the text the environment takes. All texts of products and pe
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
-
+from rlem.environments.web_pages import ALONE, Around, Pages, cut, decimal
 from rlem.environments.webshop import pages
 from rlem.environments.webshop.data import NO_LIMIT
 
@@ -28,34 +21,12 @@ if TYPE_CHECKING:
 SEARCH = pages.SEARCH_ACTION
 """Value of the search button; the words stand in the field ``words`` of the same form."""
 
-_PACKAGE = "rlem.environments.webshop"
+PAGES = Pages("rlem.environments.webshop", "WebShop", "shop.css")
 _TABS = (*pages.SUB_PAGES, "Attributes")
 _WHY_NOT = "This cannot be clicked: the action form click[...] has no way to write it."
 # Brackets end an action's argument early; a browser sends other texts back than these.
 _UNSENDABLE = re.compile(r"[\[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _TITLE_CHARS = 80
-_SHORT_CHARS = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What a site puts around a page. Addresses are the site's own; an empty text leaves the thing out.
-
-    ``home``: the list of tasks; ``label``: which task this is; ``post_to``: where the forms go (empty: to
-    the page's own address); ``trail``: the actions that led here; ``next``, ``again``: where a further
-    task, or the same, begins.
-    """
-
-    home: str = ""
-    label: str = ""
-    post_to: str = ""
-    notice: str = ""
-    trail: tuple[str, ...] = ()
-    next: str = ""
-    again: str = ""
-
-
-_ALONE = Around()
 
 
 class Part(NamedTuple):
@@ -68,38 +39,32 @@ class Part(NamedTuple):
     points: float
 
 
-def render(session: Session, around: Around = _ALONE, *, styled: bool = True) -> str:
+def render(session: Session, around: Around = ALONE, *, styled: bool = True) -> str:
     """The page that a customer is on. ``styled=False`` leaves the style sheet out, for readers without eyes.
 
     Errors: UsageError where the session has no goal yet.
     """
     clickables = frozenset(session.sendable)  # asks for a goal first
     assert session.goal is not None
-    values = {
+    values: dict[str, Any] = {
         "instruction": session.goal.instruction,
         "action_of": _actions(clickables),
         "why_not": _WHY_NOT,
         "opened": session.kind == "done",
     }
-    return page(_TEMPLATES[session.kind], around, styled=styled, **values, **_CONTENTS[session.kind](session))
+    return PAGES.page(
+        _TEMPLATES[session.kind], around, styled=styled, **values, **_CONTENTS[session.kind](session)
+    )
 
 
-def page(template: str, around: Around = _ALONE, *, styled: bool = True, **values: Any) -> str:
-    """One of the packaged templates, filled in; ``values`` has at least the ``title``."""
-    return _template(template).render(around=around, styled=styled, css=style_sheet(), **values)
+def style_sheet() -> str:
+    """The style sheet as it stands in every page."""
+    return PAGES.css
 
 
-@cache
-def style_sheet() -> Markup:
-    """The style sheet as it stands in every page: our own file, so it is not escaped."""
-    text = (files(_PACKAGE) / "templates" / "shop.css").read_text(encoding="utf-8")
-    return Markup(re.sub(r"\n\s*", "\n", text).strip())
-
-
-@cache
 def style_hash() -> str:
     """The style sheet's hash, as a content security policy names it."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(style_sheet().encode()).digest()).decode()
+    return PAGES.css_hash()
 
 
 def _actions(clickables: frozenset[str]) -> Callable[[str], str]:
@@ -121,7 +86,7 @@ def _results(session: Session) -> dict[str, Any]:
     words = " ".join(session.keywords or ())
     by_asin = session.shop.catalogue.by_asin
     return {
-        "title": f"{_cut(words, _TITLE_CHARS)} · WebShop",
+        "title": f"{cut(words, _TITLE_CHARS)} · WebShop",
         "words": words,
         "searchable": not session.react,
         "turns": [text for text in (pages.PREV, pages.NEXT) if text.lower() in session.clickables],
@@ -135,7 +100,7 @@ def _results(session: Session) -> dict[str, Any]:
 def _item(session: Session) -> dict[str, Any]:
     product = session.shop.catalogue.by_asin[session.asin or ""]
     return {
-        "title": f"{_cut(product.title or product.asin, _TITLE_CHARS)} · WebShop",
+        "title": f"{cut(product.title or product.asin, _TITLE_CHARS)} · WebShop",
         "product": product,
         "chosen": session.options,
         "tabs": [name for name in _TABS if name.lower() in session.clickables],
@@ -145,7 +110,7 @@ def _item(session: Session) -> dict[str, Any]:
 def _sub_page(session: Session) -> dict[str, Any]:
     product = session.shop.catalogue.by_asin[session.asin or ""]
     name = session.sub_page
-    title = f"{name}: {_cut(product.title or product.asin, _TITLE_CHARS)} · WebShop"
+    title = f"{name}: {cut(product.title or product.asin, _TITLE_CHARS)} · WebShop"
     return {"title": title, "product": product, "name": name}
 
 
@@ -156,7 +121,7 @@ def _done(session: Session) -> dict[str, Any]:
     product = session.shop.catalogue.by_asin[session.asin or ""]
     same = {True: "the same", False: "another"}
     return {
-        "title": f"Score {_decimal(verdict.total)} · WebShop",
+        "title": f"Score {decimal(verdict.total)} · WebShop",
         "product": product,
         "chosen": session.options,
         "reward": verdict.total,
@@ -198,31 +163,3 @@ _CONTENTS: Mapping[str, Callable[[Session], dict[str, Any]]] = {
     "item_sub_page": _sub_page,
     "done": _done,
 }
-
-
-@cache
-def _template(name: str) -> Template:
-    """A template, compiled once a process."""
-    return _environment().get_template(name)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"decimal": _decimal, "short": lambda text: _cut(text, _SHORT_CHARS)}
-    return environment
-
-
-def _decimal(number: float) -> str:
-    """At most three places, without zeros at the end."""
-    return f"{number:.3f}".rstrip("0").rstrip(".")
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 from rlem.core.errors import UsageError
 from rlem.core.seeds import generator
-from rlem.environments.wikihow import words_people, words_text
-from rlem.environments.wikihow.generate_text import Writer, divided
+from rlem.environments.wikihow import words_people
+from rlem.environments.wikihow.generate_text import Writer, described, divided
 from rlem.environments.wikihow.generate_titles import Draft, Shelf, capitals, draw_titles, plural
-from rlem.environments.wikihow.site import Article, Author, Category, Piece, Site, slug_of
+from rlem.environments.wikihow.site import Article, Author, Category, Site, slug_of
 from rlem.environments.wikihow.words_topics import TOPICS, Topic
 
 TODAY = datetime.date(2023, 6, 15)
@@ -29,7 +29,7 @@ LISTED = 118
 """Most articles on a category page, unless more stand in the category itself."""
 
 FEATURED = 14
-"""Most of them that are featured."""
+"""Most of them that are featured: a third, but none or at least four, and at most half."""
 
 _USUAL_SIZE = 300
 _KNOWN: Mapping[str, Topic] = {slug_of(topic.name): topic for topic in TOPICS}
@@ -75,7 +75,7 @@ def generate(seed: int = 0, n_articles: int = 300, *, wanted: Sequence[Wanted] =
     return Site(
         articles=articles,
         authors=_authors(seed, articles, {slug_of(name): name for names in bylines for name in names}),
-        categories=_categories(seed, tree, drafts, wishes),
+        categories=_categories(seed, tree, drafts, wishes, {one.slug: bool(one.badge) for one in articles}),
         seed=seed,
     )
 
@@ -110,12 +110,12 @@ class _Tree:
         self.rng = rng
         self.names: dict[str, str] = {}
         self.parents: dict[str, str] = {}
-        topics = rng.sample(TOPICS, min(len(TOPICS), max(2, round(growth * 60))))
+        topics = rng.sample(TOPICS, min(len(TOPICS), max(2, round(growth * 28))))
         for topic in topics:
             self.put(topic.name)
         self.shelves = [Shelf(slug_of(topic.name), topic) for topic in topics]
         things = [(topic, thing) for topic in topics for thing in topic.things]
-        for topic, thing in rng.sample(things, min(len(things), round(growth * 10))):
+        for topic, thing in rng.sample(things, min(len(things), round(growth * 4))):
             name = capitals(plural(thing))
             if slug_of(name) not in self.names:  # the third level: what no article shows is the first
                 self.put(name, topic.name)
@@ -172,8 +172,8 @@ def _wanted_draft(tree: _Tree, wish: Wanted) -> Draft:
 def _bylines(
     rng: random.Random, drafts: Sequence[Draft], wishes: Mapping[str, Wanted]
 ) -> list[tuple[str, ...]]:
-    """Names of the authors of each draft; few authors write much, most write little."""
-    count = max(2, round(44 * math.sqrt(len(drafts) / _USUAL_SIZE)))
+    """Names of the authors of each draft; some authors write more than others."""
+    count = max(2, round(30 * math.sqrt(len(drafts) / _USUAL_SIZE)))
     names = {slug_of(name).lower(): name for wish in wishes.values() for name in wish.authors}
     staff: list[str] = []
     while len(staff) < count:
@@ -182,7 +182,7 @@ def _bylines(
         name += f", {credential}" if credential else ""
         if names.setdefault(slug_of(name).lower(), name) == name and name not in staff:
             staff.append(name)
-    weights = [1 / (rank + 4) for rank in range(count)]
+    weights = [1 / (rank + 10) for rank in range(count)]
     bylines = []
     for draft in drafts:
         wish = wishes.get(draft.slug)
@@ -204,8 +204,8 @@ def _articles(
     articles = []
     for draft, names in zip(drafts, bylines, strict=True):
         rng = generator(seed, "article", draft.slug)
-        near = [one for one in shelves[draft.category] if one is not draft]
-        near = near[:20] + rng.sample(drafts, min(len(drafts), 8))
+        siblings = shelves[draft.category]
+        near = rng.sample(siblings, min(len(siblings), 12)) + rng.sample(drafts, min(len(drafts), 9))
         near = list({one.slug: one for one in near if one is not draft}.values())
         wish = wishes.get(draft.slug)
         cited = wish.references if wish else rng.random() < 0.86
@@ -225,7 +225,6 @@ def _article(
     age = 3 + int(3600 * rng.random() ** 2)
     day = TODAY - datetime.timedelta(days=age)
     coauthored = rng.random() < 0.7
-    expert = bool(names) and coauthored and rng.random() < 0.7
     references = writer.references(rng, draft) if cited else ()
     methods = writer.methods(rng, draft, near, len(references))
     n_related = min(len(near), rng.randrange(4, 9))
@@ -238,7 +237,11 @@ def _article(
         updated=f"{day:%B} {day.day}, {day.year}",
         ago=_ago(age),
         views=int(math.exp(rng.uniform(math.log(900), math.log(4_000_000)))),
-        badge="Expert Co-Authored" if expert else "Quality Tested" if rng.random() < 0.03 else "",
+        badge="Expert Co-Authored"
+        if names and coauthored
+        else "Quality Tested"
+        if rng.random() < 0.05
+        else "",
         approved=rng.choice(("Approved", "Tested")) if rng.random() < 0.25 else "",
         tabbed=rng.random() < 0.1,
         subtitle=writer.subtitle(rng, draft),
@@ -246,7 +249,7 @@ def _article(
         divided=divided(rng, methods),
         methods=methods,
         questions=writer.questions(rng, draft),
-        related=tuple(one.slug for one in rng.sample(near, n_related)),
+        related=tuple(one.slug for one in near[:n_related]),
         references=references,
         coauthors=len(names) + int(60 * rng.random() ** 2),
     )
@@ -302,9 +305,9 @@ def _authors(seed: int, articles: Iterable[Article], names: Mapping[str, str]) -
 
 
 def _categories(
-    seed: int, tree: _Tree, drafts: Sequence[Draft], wishes: Mapping[str, Wanted]
+    seed: int, tree: _Tree, drafts: Sequence[Draft], wishes: Mapping[str, Wanted], experts: Mapping[str, bool]
 ) -> tuple[Category, ...]:
-    """All categories that hold an article, themselves or below."""
+    """All categories that hold an article, themselves or below; they feature what experts (co-)wrote."""
     own: dict[str, list[Draft]] = defaultdict(list)
     below: dict[str, list[Draft]] = defaultdict(list)
     for draft in drafts:
@@ -320,21 +323,17 @@ def _categories(
         below[slug].sort(key=lambda draft: draft.slug not in wishes)
         listed = own[slug] + below[slug][: max(0, LISTED - len(own[slug]))]
         rng.shuffle(listed)
-        n_featured = min(FEATURED, len(listed) // 3)
-        linked = rng.choice(listed)
-        about = rng.choice(words_text.DESCRIPTIONS).replace("{name}", tree.names[slug].lower())
+        n_featured = min(FEATURED, max(4, len(listed) // 3)) if len(listed) >= 8 else 0
+        by_expert = sorted(listed, key=lambda draft: not experts[draft.slug])
+        featured = [draft.slug for draft in by_expert[:n_featured]]
         categories.append(
             Category(
                 slug=slug,
                 name=tree.names[slug],
                 parent=tree.parents[slug],
-                description=(
-                    Piece(text=about + " Begin with how to "),
-                    Piece(text=linked.do, target=linked.slug),
-                    Piece(text="."),
-                ),
-                featured=tuple(draft.slug for draft in listed[:n_featured]),
-                articles=tuple(draft.slug for draft in listed[n_featured:]),
+                description=described(rng, tree.names[slug], listed),
+                featured=tuple(featured),
+                articles=tuple(draft.slug for draft in listed if draft.slug not in featured),
                 topics=tuple(other for other in used if tree.parents[other] == slug),
             )
         )

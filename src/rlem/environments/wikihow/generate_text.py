@@ -114,6 +114,15 @@ class Writer:
         )
 
 
+def described(rng: random.Random, name: str, listed: Sequence[Draft]) -> Text:
+    """What a category says of itself: a text that links three of its articles."""
+    before, after = rng.choice(words.DESCRIPTIONS)
+    pieces = [Piece(text=before.format(name=name))]
+    for one in rng.sample(listed, min(len(listed), 3)):
+        pieces += [Piece(text=f"How to {one.title}", target=one.slug), Piece(text=", ")]
+    return (*pieces[:-1], Piece(text=after))
+
+
 def divided(rng: random.Random, methods: Sequence[Method]) -> Literal["Method", "Part", "Steps"]:
     """What the methods are called: a single one is "Steps"."""
     if len(methods) == 1:

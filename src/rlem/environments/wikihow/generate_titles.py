@@ -25,8 +25,11 @@ from rlem.environments.wikihow.words_topics import (
 HARD_RATE = 0.12
 """Share of the qualifiers that are hard: about 8 % of all titles."""
 
-_TWIN_RATE = 0.09
-_SCENE_SIZE = 12
+FULL = 8
+"""Titles that each shelf gets before some get more, if there are enough: four rows of a category page."""
+
+_TWIN_RATE = 0.07
+_SCENE_SIZE = 16
 _ARTICLES_PER_SCENE = 300
 _SMALL_WORDS = frozenset(
     ("a", "an", "and", "at", "by", "for", "if", "in", "of", "on", "or", "the", "to", "when", "with", "while")
@@ -97,7 +100,8 @@ def _one(phrase: str) -> str:
 
 
 def draw_titles(rng: random.Random, count: int, shelves: Sequence[Shelf], taken: set[str]) -> Iterator[Draft]:
-    """``count`` titles that are on no ``taken`` slug (lower-cased), at least one a shelf where they suffice.
+    """``count`` titles that are on no ``taken`` slug (lower-cased), about :data:`FULL` a shelf where they
+    suffice, and at least one.
 
     Some shelves get many more than others, so that some category pages are long.
     """
@@ -117,12 +121,23 @@ def _all_drafts(
     rng: random.Random, count: int, order: Sequence[Shelf], weights: Sequence[float], homes: dict[str, str]
 ) -> Iterator[Draft]:
     for shelf in order:
-        yield from islice(_cluster(rng, shelf), 2)  # a start for each; the rest goes where the weights say
-    for name, *words in SCENES[: count // _ARTICLES_PER_SCENE]:
+        yield from islice(_distinct(rng, shelf), max(1, min(FULL, count // len(order))))
+    scenes = [scene for scene in SCENES if scene[0] in homes]
+    for name, *words in rng.sample(scenes, min(len(scenes), count // _ARTICLES_PER_SCENE)):
         yield from _scenes(rng, homes[name], *words)
     while True:
         (shelf,) = rng.choices(order, weights)
         yield from _cluster(rng, shelf)
+
+
+def _distinct(rng: random.Random, shelf: Shelf) -> Iterator[Draft]:
+    """Titles for one shelf, cluster by cluster, each once."""
+    seen: set[str] = set()
+    while True:
+        for draft in _cluster(rng, shelf):
+            if draft.slug not in seen:
+                seen.add(draft.slug)
+                yield draft
 
 
 def _cluster(rng: random.Random, shelf: Shelf) -> Iterator[Draft]:

@@ -18,7 +18,7 @@ from rlem.environments.wikihow.html import Element, parse_line
 __all__ = ["PAGES", "Mismatch", "Parsed", "page_type", "parse"]
 
 PAGES = tuple(TEMPLATES)
-"""The kinds of screens: home, search, article, author, categories, category, about, menu, loading, foreign."""
+"""The kinds of screens: home, search, article, author, category, about ..."""
 _NEXT_LINE = re.compile(r"\n(?=<[a-z])")
 """Old recordings hold line breaks inside of a line."""
 _BROKEN_OFF = re.compile(r"<(div|p|button)( [^<>]*)?>[^<>]*")

@@ -364,7 +364,10 @@ _ABOUT = seq(
 # Menus stand alone.
 _ARROW = Line("the arrow of a menu", "img", F, css="submenuarrow")
 _MENU = seq(
-    Many(Line("a row about bookmarks", "p", F, r"(Bookmark|Remove|Save|Delete).*", css="title"), 1),
+    either(
+        seq(_title("Bookmark"), _title("Bookmark and save offline")),
+        Many(Line("a row about the bookmark", "p", F, r"(Remove|Delete|Save) .+", css="title"), 1),
+    ),
     _title("Share article..."),
     _ARROW,
 )

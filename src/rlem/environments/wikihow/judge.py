@@ -26,7 +26,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from rlem.core.errors import DataError, UnknownNameError, UsageError
 from rlem.environments.wikihow.nodes import Node
-from rlem.environments.wikihow.selectors import Tree, Values, ViewEvent
+from rlem.environments.wikihow.selectors import Sight, Tree, Values
 from rlem.environments.wikihow.tasks import Goal, TaskDefinition
 
 Repeatability: TypeAlias = Literal["file", "none", "unlimited"]
@@ -118,7 +118,7 @@ class Judge:
             )
             for goal, text in zip(task.goals, [*following, ""], strict=True)
         ]
-        self._looked_at: dict[tuple[int, object, str], object] = {}
+        self._looked_at: set[_Look] = set()
         self._lag = reward_lag
         self._luck = random.Random(seed)
         self._late = NOTHING
@@ -156,15 +156,42 @@ class Judge:
     def _look(self, screen: Shown) -> None:
         """Looks for what is seen. A screen seen before in the episode has nothing new: its nodes are the
         same, wherever the page is scrolled to."""
-        key = (id(screen.sheet), screen.bar, screen.overlay)
-        if key in self._looked_at:
+        look = _Look(screen)
+        if look in self._looked_at:
             return
-        self._looked_at[key] = screen.sheet  # held, so that its id stays its own
-        tree = None
+        self._looked_at.add(look)
         for goal in self._goals:
-            if goal.looks():
-                tree = tree or Tree(screen.root())
-                goal.see(tree)
+            goal.see(look)
+        look.close()
+
+
+class _Look:
+    """A screen apart from where it is scrolled to: equal to another of the same page, bar and overlay."""
+
+    __slots__ = ("_key", "_screen", "_sheet", "_tree")
+
+    def __init__(self, screen: Shown) -> None:
+        self._sheet = screen.sheet  # held, so that its id stays its own
+        self._key = (id(screen.sheet), screen.bar, screen.overlay)
+        self._screen: Shown | None = screen
+        self._tree: Tree | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Look) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @lru_cache(maxsize=1024)  # noqa: B019  what a page shows is the same in all episodes
+    def values(self, sight: Sight) -> tuple[Values, ...]:
+        """What the nodes of a sight have."""
+        assert self._screen is not None
+        self._tree = self._tree or Tree(self._screen.root())
+        return self._tree.values(sight)
+
+    def close(self) -> None:
+        """Lets go of what is big; what was found stays known."""
+        self._screen = self._tree = None
 
 
 class _Watch:
@@ -174,8 +201,8 @@ class _Watch:
         self.following = following
         self._repeatability = repeatability
         self._logs: list[tuple[re.Pattern[str], set[str]]] = [(compiled(log), set()) for log in goal.logs]
-        self._views: list[tuple[ViewEvent, list[re.Pattern[str]], set[Values]]] = [
-            (view, [compiled(pattern) for _, pattern in view.properties], set()) for view in goal.views
+        self._views: list[tuple[Sight, list[re.Pattern[str]], set[Values]]] = [
+            (view.sight, [compiled(pattern) for _, pattern in view.properties], set()) for view in goal.views
         ]
         self._shown = self._paid = self._shown_last = False
 
@@ -191,17 +218,14 @@ class _Watch:
                 known.add(line)
                 self._shown = True
 
-    def looks(self) -> bool:
-        """Whether what is on the screen can still matter."""
-        return bool(self._views) and not (self._over() or (self._shown and self._repeatability == "none"))
-
-    def see(self, tree: Tree) -> None:
-        """The nodes of a screen that was not seen before."""
-        for view, patterns, known in self._views:
-            for values in tree.values(view):
-                if values not in known and all(
-                    pattern.search(value) for pattern, value in zip(patterns, values, strict=True)
-                ):
+    def see(self, look: _Look) -> None:
+        """A screen that was not seen before."""
+        if self._repeatability == "none" and (self._paid or self._shown):
+            return
+        for sight, patterns, known in self._views:
+            for values in look.values(sight):
+                found = all(pattern.search(value) for pattern, value in zip(patterns, values, strict=True))
+                if found and values not in known:
                     known.add(values)
                     self._shown = True
 

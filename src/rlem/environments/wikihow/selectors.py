@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from rlem.core.errors import DataError
 from rlem.environments.wikihow.nodes import Node
@@ -37,6 +37,19 @@ class ViewEvent:
     selectors: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     properties: tuple[tuple[str, str], ...]
+
+    @property
+    def sight(self) -> Sight:
+        """Where to look, apart from what is looked for."""
+        return Sight(self.selectors, self.path, tuple(name for name, _ in self.properties))
+
+
+class Sight(NamedTuple):
+    """Which nodes are looked at, and for which of their properties."""
+
+    selectors: tuple[str, ...]
+    path: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 def _flag(name: str) -> Callable[[Node], str]:
@@ -76,9 +89,6 @@ class _Level:
 
     tests: tuple[_Test, ...]
     direct: bool = False
-
-    def fits(self, node: Node) -> bool:
-        return all(compare(read(node), value) for read, compare, value in self.tests)
 
 
 @lru_cache(maxsize=256)
@@ -128,45 +138,48 @@ def attribute(name: str) -> Callable[[Node], str]:
 
 
 class Tree:
-    """All nodes of a screen in document order, each with the one above it."""
+    """All nodes of a screen in document order, each with the place of the one above it."""
 
     def __init__(self, root: Node) -> None:
-        self._above: list[tuple[Node, int]] = []
+        self._nodes: list[Node] = []
+        self._above: list[int] = []
         self._read(root, -1)
 
     def _read(self, node: Node, above: int) -> None:
-        here = len(self._above)
-        self._above.append((node, above))
+        here = len(self._nodes)
+        self._nodes.append(node)
+        self._above.append(above)
         for child in node.children:
             self._read(child, here)
 
     def find(self, levels: Sequence[_Level]) -> list[Node]:
         """Nodes that the innermost level fits and that stand below nodes that the others fit."""
-        *outer, inner = levels
-        fits = inner.fits
-        return [
-            node for node, above in self._above if fits(node) and self._stands(above, outer, inner.direct)
-        ]
+        places: Sequence[int] = range(len(self._nodes))
+        for level in levels:
+            if level is not levels[0]:
+                places = self._below(set(places), direct=level.direct)
+            for read, compare, value in level.tests:
+                places = [place for place in places if compare(read(self._nodes[place]), value)]
+            if not places:
+                break
+        return [self._nodes[place] for place in places]
 
-    def _stands(self, at: int, levels: Sequence[_Level], direct: bool) -> bool:
-        """Whether the node at a place, or one above it unless ``direct``, ends a chain of all levels."""
-        if not levels:
-            return True
-        *outer, inner = levels
-        while at >= 0:
-            node, above = self._above[at]
-            if inner.fits(node) and self._stands(above, outer, inner.direct):
-                return True
-            if direct:
-                return False
-            at = above
-        return False
+    def _below(self, places: set[int], *, direct: bool) -> list[int]:
+        """Places below some others. What is above a node comes before it."""
+        found = []
+        for place in range(min(places) + 1, len(self._above)):
+            above = self._above[place]
+            if above in places:
+                found.append(place)
+                if not direct:
+                    places.add(place)
+        return found
 
-    def values(self, event: ViewEvent) -> list[Values]:
-        """What the nodes of an event have for its properties, each once, in document order."""
-        reads = [attribute(name) for name, _ in event.properties]
-        if event.path:
-            nodes = self.find(parse_path(event.path))[:1]
+    def values(self, sight: Sight) -> tuple[Values, ...]:
+        """What the nodes of a sight have for its properties, each once, in document order."""
+        reads = [attribute(name) for name in sight.names]
+        if sight.path:
+            nodes = self.find(parse_path(sight.path))[:1]
         else:
-            nodes = [node for text in event.selectors for node in self.find(parse_selector(text))]
-        return list(dict.fromkeys(tuple(read(node) for read in reads) for node in nodes))
+            nodes = [node for text in sight.selectors for node in self.find(parse_selector(text))]
+        return tuple(dict.fromkeys(tuple(read(node) for read in reads) for node in nodes))

@@ -24,6 +24,8 @@ from rlem.environments.wikihow.sheet_boxes import (
 )
 from rlem.environments.wikihow.site import Category, Site
 
+_MOST = 104
+"""Articles that a category shows, as the original's; no reader comes to the end of them within 15 steps."""
 _PITCH = 622
 """From one row of cells to the next."""
 _SIDES = ((10, 13, 42, 498), (532, 535, 561, 1021))
@@ -51,7 +53,7 @@ def category_nodes(site: Site, it: Category) -> tuple[list[Node], list[Node]]:
         y = body[-1].bounds[3]
     for heading, slugs, name in (
         ("Featured Articles", it.featured, "cat_featured"),
-        (f"Articles about {it.name}", it.articles, "cat_all"),
+        (f"Articles about {it.name}", it.articles[:_MOST], "cat_all"),
     ):
         if slugs:
             title = Node(VIEW, (36, y + 30, 1044, y + 110), heading)
@@ -95,7 +97,7 @@ def _topics(site: Site, it: Category, y: int) -> Node:
     return group([title, group(cells, "topics_grid")], "cat_topics")
 
 
-def _cells(site: Site, it: Category, slugs: Sequence[str], y: int) -> list[Node]:
+def _cells(site: Site, here: Category, slugs: Sequence[str], y: int) -> list[Node]:
     cells = []
     for index, slug in enumerate(slugs):
         left, picture, *text = _SIDES[index % 2]
@@ -104,14 +106,15 @@ def _cells(site: Site, it: Category, slugs: Sequence[str], y: int) -> list[Node]
             IMAGE,
             (picture, top + 3, picture + 512, top + 412),
             f"-crop-375-300-375px-nowatermark-{quote(slug)}-Step-{len(slug) % 9 + 1}.jpg",
-            f"62e{crc32(f'{it.slug} {slug}'.encode()):010x}",
+            f"62e{crc32(f'{here.slug} {slug}'.encode()):010x}",
         )
         around = Node(VIEW, (picture, top + 3, picture + 512, top + 428), children=[shown])
         how_to = Node(TEXT, (text[0], top + 457, text[0] + 95, top + 494), "How to")
-        title = Node(VIEW, (text[0], top + 499, text[1], top + 612), site.article[slug].title)
+        it = site.article[slug]
+        title = Node(VIEW, (text[0], top + 499, text[1], top + 612), it.title)
         whole = (picture, top + 3, picture + 512, top + 612)
-        inside = [tappable([around, how_to, title], f"How to {title.text}", None, whole)]
-        if site.article[slug].badge == "Expert Co-Authored":
+        inside = [tappable([around, how_to, title], f"How to {it.title}", None, whole)]
+        if it.authors and it.coauthored:
             inside.append(Node(VIEW, (picture + 13, top + 16, picture + 134, top + 69), "Expert"))
         bounds = (left, top, left + 517, top + 615)
         cells.append(Node(VIEW, bounds, effect=article(slug), children=inside))

@@ -129,7 +129,7 @@ def _task(message: Message, stem: str, autocat: bool) -> TaskDefinition:
     lines = message.strings("command")
     instructions = _instructions(slots.message("instruction_listener"))
     following = [instructions.get(slot.id, "") for slot in reached[:-1]]
-    sources = {source.integers("id")[-1]: source for source in message.messages("event_sources")}
+    sources = {_id(source): source for source in message.messages("event_sources")}
     goals: list[Goal] = []
     for slot, command in zip(reached, [(lines or [""])[0], *following], strict=True):
         goals.append(_goal(slot, command, sources, goals))

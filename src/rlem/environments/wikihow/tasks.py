@@ -229,8 +229,8 @@ def compile_task(
     for place, (kind, target) in enumerate(chain):
         if kind not in TEMPLATES:
             raise UsageError(f"no step {kind!r}; there are {', '.join(TEMPLATES)}")
-        if kind == "reference":
-            chain[place] = (kind, target or title)
+        if kind == "reference":  # those of the article that is open
+            chain[place] = (kind, [name for step, name in chain[:place] if step == "article"][-1])
         elif kind != "about" and not target.strip():
             raise UsageError(f"the {kind} of a task must have a name")
     suffix = suffix or _SUFFIX_OF.get(steps[0][0] if steps else "plain", "-8")

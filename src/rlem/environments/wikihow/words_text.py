@@ -115,7 +115,17 @@ REFERENCE_PAGES = (
 )
 
 DESCRIPTIONS = (
-    "Everything about {name}, from the first try to the finer points.",
-    "Learn about {name} with guides that take you through it one step at a time.",
-    "Whether {name} is new to you or an old love, there is something to find here.",
+    (
+        "All that our readers asked about {name} stands in the {name} part of this site. Read up on subjects such as ",
+        ", and others like them, in guides that take you from the first try to the finer points.",
+    ),
+    (
+        "Whether you are new to {name} or not, there is something for you to find here. Begin with questions such as ",
+        ", or go on with one of the many guides below, each told in small steps with pictures.",
+    ),
+    (
+        "Our guides to {name} explain things one step at a time and with pictures. They answer questions such as ",
+        ", and many more that come up sooner or later when you have to do with {name}.",
+    ),
 )
+"""What stands before and after the articles that a category names in its description."""

@@ -11,8 +11,8 @@ from fractions import Fraction
 from typing import Any, cast
 
 from rlem.core.errors import DataError, EnvironmentFaultError
+from rlem.environments.checking import Found, Record, differences
 from rlem.environments.webshop.analysis import terms
-from rlem.environments.webshop.check.rows import Found, Record, differences
 from rlem.environments.webshop.check.shops import Shops
 from rlem.environments.webshop.data import Goal, Product
 from rlem.environments.webshop.matching import THRESHOLD, OptionText, alike, normalize_color, token_set_ratio

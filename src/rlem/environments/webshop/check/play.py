@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlem.core.errors import DataError, EnvironmentFaultError
-from rlem.environments.webshop.check.rows import Found, Record, Unreadable, differences, json_content
+from rlem.environments.checking import Found, Record, Unreadable, differences, json_content
 from rlem.environments.webshop.check.shops import Shops
 from rlem.environments.webshop.data import NO_LIMIT, GoalDraws
 from rlem.environments.webshop.original import TextEnv, Variant, goal_as_dict

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlem.environments.checking import Found, Record, differences
 from rlem.environments.webshop import pages
 from rlem.environments.webshop.analysis import terms
-from rlem.environments.webshop.check.rows import Found, Record, differences
 from rlem.environments.webshop.check.shops import Shops
 from rlem.environments.webshop.data import Goal, Product, limit_text, options_text
 from rlem.environments.webshop.search import rounded_length

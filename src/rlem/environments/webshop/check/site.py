@@ -16,8 +16,8 @@ from pprint import pformat
 from typing import Any
 from urllib.parse import quote, unquote
 
+from rlem.environments.checking import Found, Record, differences
 from rlem.environments.webshop import pages
-from rlem.environments.webshop.check.rows import Found, Record, differences
 from rlem.environments.webshop.check.shops import Shops
 from rlem.environments.webshop.data import Goal, Product
 from rlem.environments.webshop.original import goal_as_dict

@@ -1,0 +1,1 @@
+"""Recorded material of the original held against ours: ``rlem env check wikihow``."""
