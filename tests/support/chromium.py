@@ -1,4 +1,4 @@
-"""A real Chromium without a window, driven by selenium, and the shop's server as a process of its own."""
+"""A real Chromium without a window, driven by selenium, and the server of a site as a process of its own."""
 
 from __future__ import annotations
 
@@ -90,10 +90,13 @@ def screenshot(driver: Any, path: Path) -> None:
     path.write_bytes(base64.b64decode(shot["data"]))
 
 
-def start_server(*arguments: str, cwd: Path) -> tuple[subprocess.Popen[str], str]:
-    """``rlem env serve webshop ARGUMENTS`` on a free port, which heeds Ctrl-C; and its first line."""
+def start_server(
+    *arguments: str, cwd: Path, environment: str = "webshop"
+) -> tuple[subprocess.Popen[str], str]:
+    """``rlem env serve ENVIRONMENT ARGUMENTS`` on a free port, which heeds Ctrl-C; and its first line."""
+    command = [sys.executable, "-u", "-m", "rlem.cli.main", "env", "serve", environment, "--port", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "rlem.cli.main", "env", "serve", "webshop", "--port", "0", *arguments],
+        [*command, *arguments],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -110,9 +113,9 @@ def start_server(*arguments: str, cwd: Path) -> tuple[subprocess.Popen[str], str
 
 
 @contextlib.contextmanager
-def shop_server(*arguments: str, cwd: Path) -> Iterator[str]:
-    """A running shop; its address."""
-    process, line = start_server(*arguments, cwd=cwd)
+def shop_server(*arguments: str, cwd: Path, environment: str = "webshop") -> Iterator[str]:
+    """A running shop, or another environment's site; its address."""
+    process, line = start_server(*arguments, cwd=cwd, environment=environment)
     with process:
         try:
             yield line.split()[0]

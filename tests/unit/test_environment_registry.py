@@ -17,8 +17,8 @@ from rlem.environments.webshop.env import WebShop
 
 
 def test_known_names() -> None:
-    """Both environments are made by name with their options."""
-    assert names() == ("corridor", "webshop")
+    """All environments are made by name with their options."""
+    assert names() == ("corridor", "webshop", "wikihow")
     env = make("webshop", n_products=30, observation_mode="text")
     assert isinstance(env, WebShop)
     assert env.observation_mode == "text"

@@ -118,7 +118,8 @@ def test_a_dump_has_the_attributes_of_a_real_one() -> None:
     assert written == (
         "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?><hierarchy rotation=\"0\">"
         '<node index="0" text="&quot;&amp;&#9;" resource-id="" class="a.View" '
-        'package="com.wikihow.wikihowapp" content-desc="" checkable="false" checked="false" clickable="true" enabled="true" focusable="false" '
+        'package="com.wikihow.wikihowapp" content-desc="" '
+        'checkable="false" checked="false" clickable="true" enabled="true" focusable="false" '
         'focused="false" scrollable="false" long-clickable="false" password="false" selected="false" '
         'bounds="[1,2][3,4]" /></hierarchy>'
     )

@@ -278,7 +278,8 @@ def test_search_results_have_two_or_three_lines_below_their_title() -> None:
     ]
     titles = [leaf.bounds[1] for leaf in sheet.leaves if leaf.text.startswith("How to")]
     assert titles[1] - titles[0] == 42 + 4 * 50
-    assert effect_of(sheet, "9 views") == effect_of(sheet, "How to Boil Water") == WATER
+    assert effect_of(sheet, "How to Boil Water") == WATER
+    assert effect_of(sheet, "9 views") is None
 
 
 @pytest.mark.parametrize(

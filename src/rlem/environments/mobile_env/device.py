@@ -144,20 +144,19 @@ class Device:
         count = self._connected()
         count.forget()
         for _ in range(TRIES):
+            fault: AttributeError | None = None
             try:
                 act()
             except AttributeError as error:
-                fault: Exception = error
-            else:
-                if count.ended or count.tree is not None:
-                    return count.answer()
-                fault = EnvironmentFaultError(f"no view hierarchy in {TRIES} tries; is the app running?")
-            if count.ended:
+                fault = error
+            if count.ended or (fault is None and count.tree is not None):
                 return count.answer()
             if count.moved:
                 act = self._do_nothing
             self._sleep(self._pause_s)
-        raise fault
+        if fault is not None and not (count.moved and count.tree is None):
+            raise fault
+        raise EnvironmentFaultError(f"no view hierarchy in {TRIES} tries; is the app running?") from fault
 
     def _do_nothing(self) -> None:
         self._wrapper.step({"action_type": np.array(self._wrapper.ActionType.NOTHING)})
@@ -177,7 +176,7 @@ class Device:
 class _Count:
     """Mobile-Env as its wrapper sees it, which adds up what comes.
 
-    The wrapper forgets the rewards of an action that raises, and the instructions of one that ends an episode.
+    The wrapper forgets rewards when an action raises, and instructions when it ends an episode.
     """
 
     def __init__(self, env: Android) -> None:

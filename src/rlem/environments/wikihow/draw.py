@@ -68,7 +68,8 @@ class Box:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
     """A screen. ``behind``: what can be seen, but not tapped, behind an open menu, which is a window of its
-    own. ``panel``: the box of the open drawer or menu. ``thumb``: of the scroll bar; none where all is seen."""
+    own. ``panel``: the box of the open drawer or menu. ``thumb``: of the scroll bar, if there is more to see.
+    """
 
     boxes: tuple[Box, ...]
     thumb: Bounds | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
-from rlem.core.errors import ClosedError, UsageError
+from rlem.core.errors import ClosedError, UnknownNameError, UsageError
 from rlem.core.types import JSON, Step, Task
 from rlem.environments.lazy import LazySequence
 from rlem.environments.wikihow.actions import Command, complaint, listed, parse_action
@@ -46,6 +47,8 @@ class WikiHow:
     ) -> None:
         if not 0.0 <= reward_lag <= 1.0:
             raise UsageError(f"reward_lag={reward_lag} is not possible: it is a probability, from 0 to 1")
+        if repeatability not in get_args(Repeatability):
+            raise UnknownNameError("repeatability", repeatability, get_args(Repeatability))
         self.shelf = Shelf(site)
         self.all_tasks = tasks
         self._repeatability: Repeatability = repeatability

@@ -173,7 +173,7 @@ def _bylines(
     rng: random.Random, drafts: Sequence[Draft], wishes: Mapping[str, Wanted]
 ) -> list[tuple[str, ...]]:
     """Names of the authors of each draft; some authors write more than others."""
-    count = max(2, round(30 * math.sqrt(len(drafts) / _USUAL_SIZE)))
+    count = max(2, round(28 * math.sqrt(len(drafts) / _USUAL_SIZE)))
     names = {slug_of(name).lower(): name for wish in wishes.values() for name in wish.authors}
     staff: list[str] = []
     while len(staff) < count:
@@ -182,7 +182,7 @@ def _bylines(
         name += f", {credential}" if credential else ""
         if names.setdefault(slug_of(name).lower(), name) == name and name not in staff:
             staff.append(name)
-    weights = [1 / (rank + 10) for rank in range(count)]
+    weights = [1 / (rank + 14) for rank in range(count)]
     bylines = []
     for draft in drafts:
         wish = wishes.get(draft.slug)
@@ -324,14 +324,14 @@ def _categories(
         listed = own[slug] + below[slug][: max(0, LISTED - len(own[slug]))]
         rng.shuffle(listed)
         n_featured = min(FEATURED, max(4, len(listed) // 3)) if len(listed) >= 8 else 0
-        by_expert = sorted(listed, key=lambda draft: not experts[draft.slug])
+        by_expert = sorted(listed, key=lambda draft: not experts[draft.slug] and rng.random() < 0.5)
         featured = [draft.slug for draft in by_expert[:n_featured]]
         categories.append(
             Category(
                 slug=slug,
                 name=tree.names[slug],
                 parent=tree.parents[slug],
-                description=described(rng, tree.names[slug], listed),
+                description=described(rng, tree.names[slug], listed, top=not tree.parents[slug]),
                 featured=tuple(featured),
                 articles=tuple(draft.slug for draft in listed if draft.slug not in featured),
                 topics=tuple(other for other in used if tree.parents[other] == slug),

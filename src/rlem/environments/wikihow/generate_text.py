@@ -114,12 +114,12 @@ class Writer:
         )
 
 
-def described(rng: random.Random, name: str, listed: Sequence[Draft]) -> Text:
-    """What a category says of itself: a text that links three of its articles."""
-    before, after = rng.choice(words.DESCRIPTIONS)
+def described(rng: random.Random, name: str, listed: Sequence[Draft], *, top: bool) -> Text:
+    """What a category says of itself: a text that links three of its articles, or four for a ``top`` one."""
+    before, after = rng.choice(words.TOP_DESCRIPTIONS if top else words.DESCRIPTIONS)
     pieces = [Piece(text=before.format(name=name))]
-    for one in rng.sample(listed, min(len(listed), 3)):
-        pieces += [Piece(text=f"How to {one.title}", target=one.slug), Piece(text=", ")]
+    for one in rng.sample(listed, min(len(listed), 4 if top else 3)):
+        pieces += [Piece(text=one.do if top else f"How to {one.title}", target=one.slug), Piece(text=", ")]
     return (*pieces[:-1], Piece(text=after))
 
 

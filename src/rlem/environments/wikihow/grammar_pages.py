@@ -121,12 +121,15 @@ _HEAD = seq(
     _TRUST,
     maybe(Line("siteNotice", "div", F, css="siteNotice", text="")),
     _CRUMBS,
-    Line("How to ...", "p", T, "How to .+"),
+    Line("the title", "p", T, r"(?=.*[a-z]).+"),
     maybe(Line("the subtitle", "div", F, _WORDS)),
     _BYLINE,
     Line("Last Updated: ...", "button", T, "Last Updated: .+"),
     maybe(_exact("References", "p", T, "References")),
-    maybe(maybe(_exact("a blank", "p", F, " ")), Line("Approved or Tested", "button", T, "Approved|Tested")),
+    maybe(
+        maybe(_exact("a blank", "p", F, " ")),
+        Line("Approved or Tested", "button", T, "Approved|Tested|Fact Checked"),
+    ),
     maybe(
         Line("the tab ARTICLE", "p", T, "ARTICLE"),
         Many(Line("a tab", "p", T, "[A-Z&]+")),
@@ -145,6 +148,19 @@ _PROSE = Many(either(_SAID, _PICTURE))
 _DOT = _exact("a bullet", "div", F, "• ")
 _HEADING = Line("the heading of a method", "div", F, r"(Method|Part) \d.+|Steps")
 _ANCHOR = Line("an anchor", "div", T, r"(?!Support).*", css=".*anchor|summary toc heading text")
+_NAMED = Line(
+    "a named block",
+    "div",
+    None,
+    css=r"(?!status|navigation|header|site|webView|mobile|ur |sp |article|category|search|author|fb-).+",
+)
+_BUTTON = Line(
+    "a button of a block",
+    "button",
+    T,
+    r"(Watch|Play|Show|Read|Ask|Submit|Thanks|Helpful|Not Helpful|Unlock|Download|Print|Send).*",
+    css=".*",
+)
 _STEPS = Many(
     either(
         seq(_HEADING, either(_PICTURE, _GAP, _SAID, Line("a number", "div", F, "1"))),
@@ -153,7 +169,8 @@ _STEPS = Many(
         _SAID,
         _PICTURE,
         _GAP,
-        _ANCHOR,
+        _NAMED,
+        _BUTTON,
     )
 )
 # ... questions and answers, other articles, references, ...
@@ -173,11 +190,11 @@ _ASKED = seq(
         ),
         seq(maybe(_PICTURE), Many(Line("who answered", "div|p", None, _WORDS))),
     ),
-    Many(either(_SAID, seq(_DOT, _SAID), _PICTURE)),
+    Many(either(_SAID, seq(_DOT, _SAID), _PICTURE, _BUTTON)),
 )
 _ASK = seq(
     Line("a field for a question", "input", T, css=".*", alt=".*"),
-    Many(either(_SAID, Line("a button of the form", "button", T, r"Submit.*", css=".*"))),
+    Many(either(_SAID, _BUTTON)),
 )
 _QUESTIONS = seq(_ANCHOR, maybe(_BLOCK), Many(_ASKED), maybe(_ASK))
 _OTHER_PICTURE = Line("the picture of another article", "img", T, alt=r"(?!More options$).+")
@@ -254,7 +271,7 @@ _AUTHOR_PAGE = seq(
     Window(
         seq(
             Line("the picture of the author", "img", F, alt=".+"),
-            maybe(_exact("Website", "p", T, "Website")),
+            Many(Line("Website", "p", T, "Website|Facebook|Twitter|LinkedIn|Instagram|YouTube")),
             _exact("+ Follow", "p", T, r"\+ Follow"),
             maybe(Line("author social", "div", F, css="author social", text="")),
             Line("the name", "div", F, _WORDS),
@@ -335,7 +352,7 @@ _CATEGORIES = seq(
     Window(
         seq(
             _exact("Categories", "div", T, "Categories"),
-            Many(Line("a category", "p", T, _WORDS), 1),
+            Many(Line("a category", "p", T, r"[A-Z\d][^.?!]{0,80}"), 1),
             _ends(T),
         )
     ),

@@ -113,7 +113,8 @@ def _result(site: Site, slug: str, y: int) -> Node:
             right = left + 22 * len(word)
             column.add(Node(cls, (left, top, right, top + 50), word))
             left = right + 10
-    return tappable(column.nodes, title, article(slug), (0, y, 1080, column.y + 6))
+    column.nodes[0].effect = article(slug)  # the title; what stands below it is not known to react
+    return tappable(column.nodes, title, None, (0, y, 1080, column.y + 6))
 
 
 def _turn(text: str, page: Page, left: int, y: int) -> Node:

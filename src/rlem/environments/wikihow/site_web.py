@@ -132,8 +132,8 @@ class _Site(TaskSite[Visit]):
         world.definition(tasks[0])
         self._world = world
         lead = (
-            f"{counted(len(tasks), 'task')} in an app of {counted(len(world.site.articles), 'article')}. Choose "
-            "one, do what it asks for on the phone, and see what each step earns."
+            f"{counted(len(tasks), 'task')} in an app of {counted(len(world.site.articles), 'article')}. "
+            "Choose one, do what it asks for on the phone, and see what each step earns."
         )
         super().__init__(tasks, lead, most_visits)
 

@@ -87,8 +87,6 @@ class _Template:
 
     command: str
     step: str
-    name: str
-    description: str
     page: str
     sight: tuple[str, str] | None
 
@@ -97,40 +95,30 @@ TEMPLATES: Mapping[GoalKind, _Template] = {
     "search": _Template(
         "Search an article to learn how to {}.",
         "search_{encoded}",
-        "WikiHow Search Task Primitive - Search {encoded}",
-        "A demo task primitive requiring to search WikiHow for a specific article.",
         "wikiHowTo\\?search=.*({words}).*",
         ('#$"search_plate">#$"search_src_text"', "\\b({words})\\b"),
     ),
     "article": _Template(
         'Access the article "How to {}"',
         "article_{}",
-        "Access How to {}",
-        "A demo task primitive requiring to access a specific article.",
         "{slug}",
         ('."android.view.View"#"section_0" .$"TextView"', "How to {}"),
     ),
     "author": _Template(
         "Check the author page of {}.",
         "author_page",
-        "Access the Author Page",
-        "A demo task asking to access the author page",
         "Author/{slug}",
         ('.$"View"#"authors_container">.$"Image"', "{}"),
     ),
     "category": _Template(
         "Access the page of category {}",
         "category_page_{}",
-        "Access the page of category {}",
-        "A demo task asking to access the category page.",
         "Category:{slug}",
         ('.$"View"#"cat_navigation">."android.view.View"', "{}"),
     ),
     "about": _Template(
         "Access the about page to learn why people trust wikihow.",
         "about_page",
-        "Access the About Page",
-        "A demo task asking to access the about page",
         "wikiHow:Delivering-a-Trustworthy-Experience",
         (
             '.$"View"#"trustworthy_top">.$"View"#"trustworthy_head">."android.view.View"',
@@ -140,8 +128,6 @@ TEMPLATES: Mapping[GoalKind, _Template] = {
     "reference": _Template(
         "Check the reference list",
         "check_reference",
-        "Check the Reference",
-        "A demo task asking to check the reference list.",
         "{slug}\\?wh_an=1&amp=1#References\\b",
         None,
     ),
@@ -240,8 +226,8 @@ def compile_task(
     goals = tuple(_goal(kind, target, words) for kind, target in chain)
     return TaskDefinition(
         id="-".join(_fill(TEMPLATES[kind].step, target) for kind, target in chain).lower(),
-        name=", ".join(_fill(TEMPLATES[kind].name, target) for kind, target in chain),
-        description="\n".join(TEMPLATES[kind].description for kind, _ in chain),
+        name=f"Articles of an app - {title}",
+        description="\n".join(goal.command for goal in goals),
         commands=(goals[0].command, *(then(goal.command) for goal in goals[1:])),
         vocabulary=("how to", *words),
         stem=encode_name(title) + suffix,

@@ -116,16 +116,25 @@ REFERENCE_PAGES = (
 
 DESCRIPTIONS = (
     (
-        "All that our readers asked about {name} stands in the {name} part of this site. Read up on subjects such as ",
+        "All that our readers asked about {name} stands in the {name} part of this site. "
+        "Read up on subjects such as ",
         ", and others like them, in guides that take you from the first try to the finer points.",
     ),
     (
-        "Whether you are new to {name} or not, there is something for you to find here. Begin with questions such as ",
+        "Whether you are new to {name} or not, there is something for you to find here. "
+        "Begin with questions such as ",
         ", or go on with one of the many guides below, each told in small steps with pictures.",
     ),
     (
-        "Our guides to {name} explain things one step at a time and with pictures. They answer questions such as ",
-        ", and many more that come up sooner or later when you have to do with {name}.",
+        "Our guides to {name} explain one thing at a time, with pictures and in plain words. "
+        "They answer questions such as ",
+        ", and many more that come up sooner or later if this is what you care for.",
     ),
 )
-"""What stands before and after the articles that a category names in its description."""
+"""What stands before and after the articles that the description of a category names."""
+
+TOP_DESCRIPTIONS = (
+    ("The pages on {name} show you how to ", ", and a good deal more."),
+    ("{name} in plain words: here you learn to ", ", and whatever else there is to it."),
+)
+"""The same for a category of the top level."""

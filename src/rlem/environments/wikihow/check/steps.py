@@ -23,7 +23,7 @@ from rlem.environments.wikihow.tasks import TEMPLATES, then
 _KEPT = 5
 """So many of the last actions are recorded."""
 _MOST_PAID = 2
-_ESCAPED = re.compile(r"\\+u([0-9a-f]{4})")
+_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _ACTION = re.compile(r"(INPUT|CLICK|SCROLL|GOBACK|NOTHING)\b.*", re.DOTALL)
 _COMMANDS = [
     re.compile(re.escape(text).replace(re.escape("{}"), ".+"))

@@ -42,8 +42,9 @@ def task(row: tuple[str, str]) -> list[Found]:
 def compiled_again(task: TaskDefinition) -> list[Found]:
     """A task against the one compiled from its title, targets and words.
 
-    Words may be listed in any order, and titles in patterns not escaped, as in the original's files. The
-    selectors of what is seen are not compared: files before version 3 write them otherwise.
+    Words may be listed in any order, and titles in patterns not escaped, as in the original's files. Not
+    compared: names and descriptions, which nobody is told, and the selectors of what is seen, which files
+    before version 3 write otherwise.
     """
     if len(task.goals) < 2:
         return [("goals", "a search and an article at least", len(task.goals))]
@@ -56,8 +57,7 @@ def compiled_again(task: TaskDefinition) -> list[Found]:
         words=re.sub(r"\\(.)", r"\1", words[1]).split("|") if words else (),
     )
     found = differences(
-        (field, getattr(again, field), getattr(task, field))
-        for field in ("id", "name", "description", "commands", "stem")
+        (field, getattr(again, field), getattr(task, field)) for field in ("id", "commands", "stem")
     )
     if set(again.vocabulary) != set(task.vocabulary):
         found.append(("vocabulary", sorted(again.vocabulary), sorted(task.vocabulary)))
@@ -96,8 +96,8 @@ def played(task: TaskDefinition) -> list[Found]:
     return differences(
         [
             ("reward of the oracle", sum(step.reward for step in steps), float(len(task.goals))),
-            ("steps of the oracle", max(len(steps), world.max_steps), world.max_steps),
-            ("end with the last sub-goal", world.succeeded(0.0, steps[-1]) if steps else False, True),
+            ("oracle within the limit of steps", len(steps) <= world.max_steps, True),
+            ("end with the last sub-goal", bool(steps) and world.succeeded(0.0, steps[-1]), True),
         ]
     )
 
@@ -109,8 +109,14 @@ _STEPS = re.compile(
     r"|category_page_.+?|article_.+?))*)"
 )
 _MORE = re.compile(r"-(about_page|check_reference|author_page|category_page_|article_)")
-_FIRST = {"about": "about_page", "reference": "check_reference", "category": "category_page_"}
-_PLAIN = ("plain", "author")  # an article without an author leaves search and article of an author task
+_FIRST: Mapping[str, Sequence[str]] = {
+    "about": ["about_page"],
+    "reference": ["check_reference"],
+    "category": ["category_page_"],
+    "author": ["author_page", ""],  # an article without an author leaves search and article
+    "plain": [""],
+}
+"""What comes after the article, by kind of task."""
 _MIX: Mapping[str, Mapping[str, object]] = {
     "microcanon_70.csv": {
         "kinds": {"plain": 25, "about": 18, "reference": 11, "category": 9, "author": 7},
@@ -152,25 +158,24 @@ def _listed(number: int, row: Record) -> list[Found]:
     if form is None:
         return [("task_id", "search_...-article_...-...", row["task_id"])]
     more = _MORE.findall(form["more"])
-    kind = SUFFIXES.get(stem[-2:], "")
     first = more[0] if more else ""
-    return [
-        *differences(
-            [
-                ("idx", str(number), row["idx"]),
-                ("file_id", form["search"], encode_name(stem[:-2]).lower()),
-                ("title in the task_id", form["search"], encode_name(form["article"]).lower()),
-                ("n_subgoals", 2 + len(more), goals),
-                ("kind", True, first == _FIRST.get(kind, "author_page") or (kind in _PLAIN and not first)),
-            ]
-        ),
-        *(
-            (field, f"0 to {most}", value)
-            for field, value in row.items()
-            for most in [goals + 1 if field.endswith("reward") else 1]  # a sub-goal may have paid again
-            if field.endswith(("reward", "success")) and not 0 <= float(value) <= most
-        ),
-    ]
+    expected = _FIRST.get(SUFFIXES.get(stem[-2:], ""), ())
+    found = differences(
+        [
+            ("idx", str(number), row["idx"]),
+            ("file_id", form["search"], encode_name(stem[:-2]).lower()),
+            ("title in the task_id", form["search"], encode_name(form["article"]).lower()),
+            ("n_subgoals", 2 + len(more), goals),
+        ]
+    )
+    if first not in expected:
+        found.append(("step after the article", " or ".join(expected), first))
+    limits = {"reward": goals + 1, "success": 1}  # a sub-goal may have paid again
+    for field, value in row.items():
+        most = limits.get(field.rpartition("_")[2])
+        if most is not None and not 0 <= float(value) <= most:
+            found.append((field, f"0 to {most}", value))
+    return found
 
 
 def _mix(name: str, rows: Sequence[Record]) -> list[Found]:
