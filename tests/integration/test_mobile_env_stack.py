@@ -10,8 +10,6 @@ import itertools
 import os
 import random
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +29,9 @@ from rlem.environments.wikihow.app import App
 from rlem.environments.wikihow.env import WikiHow
 from rlem.environments.wikihow.hierarchy import write_hierarchy
 from rlem.environments.wikihow.task_files import write_task_files
+from rlem.runner.folder import RunFolder
+from rlem.runner.records import RunConfig
+from rlem.runner.setup import make_run
 
 VERSION = os.environ.get("RLEM_MOBILE_ENV_VERSION", light.CURRENT)
 OLD = light.OLD
@@ -290,19 +291,20 @@ def test_a_view_of_the_device(rig: Rig) -> None:
         view.close()
 
 
-@pytest.mark.skipif(VERSION != light.CURRENT, reason="this is the process of another version")
-def test_the_last_version_for_old_task_files(project: Path) -> None:
-    """All of the above holds with Mobile-Env 2.1.1, whose time steps are those of dm_env."""
-    light.folder(OLD)
-    light.folder(light.CURRENT)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(
-        command,
-        cwd=project,
-        env={**os.environ, "RLEM_MOBILE_ENV_VERSION": OLD},
-        capture_output=True,
-        text=True,
-        check=False,
+def test_a_run(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The runner plays evaluation and training on the one device, episode after episode."""
+    config = RunConfig(
+        environment="mobile-env", agent="random", train_tasks="0:2", test_tasks="2:4", epochs=1, max_steps=3
     )
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert re.search(r"1[0-9] passed, 1 skipped", done.stdout), done.stdout[-500:]
+    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    make_run(config, folder, None, environment=rig.env).execute()
+    records = folder.open(config)
+    assert [record.phase for record in records] == ["eval"] * 2 + ["train"] * 2 + ["eval"] * 2
+    assert {record.status for record in records} == {"truncated"}
+    assert all(len(record.steps) == 3 for record in records)
+
+
+@pytest.mark.skipif(VERSION != light.CURRENT, reason="this is the process of another version")
+def test_the_last_version_for_old_task_files() -> None:
+    """All of the above holds with Mobile-Env 2.1.1, whose time steps are those of dm_env."""
+    light.pass_with_old(__file__)

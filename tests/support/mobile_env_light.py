@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -51,6 +53,21 @@ def load(*folders: Path) -> None:
                 importlib.import_module(name)
     finally:
         sys.path[:] = before
+
+
+def pass_with_old(tests: str) -> None:
+    """Runs a test file again in a process that has the old version; RLEM_MOBILE_ENV_VERSION says so there."""
+    folder(OLD)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests],
+        cwd=_ROOT,
+        env={**os.environ, "RLEM_MOBILE_ENV_VERSION": OLD},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert re.search(r"^1\d passed, 1 skipped", done.stdout, re.MULTILINE), done.stdout[-500:]
 
 
 @contextmanager

@@ -30,6 +30,11 @@ def html(*children: Node, clickable: bool = False) -> str:
             Node("android.widget.EditText", text='say "no"', resource_id="w:id/search_src_text"),
             "<input class=\"search src text\" value='say \"no\"' type=\"text\" id=\"0\" clickable=\"false\">",
         ),
+        (
+            Node("a.Image", text="\"a' &{b} &{"),
+            '<img alt="&quot;a\' &{b} &amp;{" id="0" clickable="false">',  # as the serialiser has it
+        ),
+        (Node("a.View", text="\"a\xa0' &{b}"), '<div id="0" clickable="false">"a\xa0\' &amp;{b}</div>'),
         (Node("android.widget.EditText"), '<input type="text" id="0" clickable="false">'),
         (
             Node("android.view.View", text="\n", resource_id="_ref-6"),

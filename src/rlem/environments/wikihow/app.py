@@ -24,7 +24,7 @@ SCROLL = 1296
 _ABOUT = "wikiHow:Delivering-a-Trustworthy-Experience"
 _TAIL = "?wh_an=1&amp=1"
 _BLANK = "   "
-_SHEETS = 1000
+_SHEETS = 300
 
 
 class Shelf:

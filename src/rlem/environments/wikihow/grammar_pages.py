@@ -1,7 +1,7 @@
 """What the screens of each page look like: the ordered templates, page by page.
 
-Source: screens of the original, by the kinds that the table of the docs page lists. T and F say whether a
-line can be clicked. A page is a :class:`Window`: a screen may begin and end anywhere in it.
+Source: recorded screens of the original. T and F say whether a line can be clicked. A page is a
+:class:`Window`: a screen may begin and end anywhere in it.
 """
 
 from __future__ import annotations

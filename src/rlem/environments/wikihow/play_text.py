@@ -70,13 +70,13 @@ def _listed(step: Step) -> list[str]:
         words = " ".join(element.words.split())
         if element.attributes.get("alt") in _BAR or element.attributes.get("class") in _BAR_CLASSES:
             bar.append(f"[{number}] {_bar_words(element)}")
-        elif words not in _SILENT:
+        elif words not in _SILENT or element.tag == "input":
             # Where all texts are clickable, saying so of each would be noise.
             marked = element.tag == "img" or (
                 element.clickable and (inert or element.tag in ("button", "input"))
             )
-            mark = f"   ({_MARKS.get(element.tag, 'link')})" if marked else ""
-            rows.append(f"{f'[{number}]':>5} {words}{mark}")
+            mark = f"({_MARKS.get(element.tag, 'link')})" if marked else ""
+            rows.append(f"{f'[{number}]':>5} " + "   ".join(filter(None, (words, mark))))
     if rows and not inert:
         rows.insert(0, "(every line can be clicked)")
     return [*(["  ".join(bar), ""] if bar else []), *rows] or ["(an empty screen)"]
