@@ -97,6 +97,10 @@ class TaskSite(ABC, Generic[Visit]):
     def first(self, key: str) -> Response:
         """The way to the first page of a visit."""
 
+    def about(self, task: Task) -> str:
+        """What the list says of a task below its instruction."""
+        return f"{task.kind} · {task.id}" if task.kind else task.id
+
     def app(self, host: str, views: Mapping[str, Callable[..., Response]]) -> Flask:
         """The application. ``views`` by method and rule ("GET /visits/<key>"), which are their names, too.
 
@@ -133,7 +137,7 @@ class TaskSite(ABC, Generic[Visit]):
             {
                 "number": number,
                 "instruction": task.instruction,
-                "about": f"{task.kind} · {task.id}" if task.kind else task.id,
+                "about": self.about(task),
                 "start": begin_at(number),
             }
             for number, task in enumerate(self.tasks[first : first + TASKS_A_SHEET], first + 1)

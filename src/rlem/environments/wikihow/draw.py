@@ -58,6 +58,11 @@ class Box:
     over: bool = False
 
     @property
+    def high(self) -> bool:
+        """Whether nothing can stand above it."""
+        return self.bounds[1] <= TOP
+
+    @property
     def css(self) -> str:
         """Its place, for the style sheet. Small boxes lie over large ones."""
         x0, y0, x1, y1 = self.bounds
@@ -123,7 +128,7 @@ def _boxes(screen: Screen) -> Iterator[Box]:
             look=look,
             text="wikiHow" if look == "logo" else _METHOD.sub("", text),
             name=text.strip() or leaf.class_words or f"element {number}",
-            rows=(bottom - top) // LINE,
+            rows=_rows(top, bottom),
             bounds=leaf.bounds,
             above=y0 - top,
             indent=indent,
@@ -144,9 +149,13 @@ def _whole(screen: Screen, leaf: Leaf) -> tuple[int, int]:
 def _pen(leaf: Leaf, top: int, bottom: int, indent: int) -> tuple[int, int]:
     """Where the text of a leaf ends, by the measures it was laid out with."""
     x0, _, x1, _ = leaf.bounds
-    rows = (bottom - top) // LINE
+    rows = _rows(top, bottom)
     end = x1 if rows < 2 else x0 + indent + LETTER * len(leaf.text) - (x1 - x0) * (rows - 1)
     return end, bottom - LINE
+
+
+def _rows(top: int, bottom: int) -> int:
+    return (bottom - top + LINE // 2) // LINE
 
 
 def _look(screen: Screen, leaf: Leaf, height: int, leads: bool) -> Look:

@@ -141,6 +141,10 @@ class _Site(TaskSite[Visit]):
         """A visit to a task."""
         return Visit(self._world, self.tasks[number - 1], number)
 
+    def about(self, task: Task) -> str:
+        """The kind of a task; its id would say the instruction again."""
+        return task.kind
+
     def first(self, key: str) -> Response:
         """The page of the visit."""
         return go(f"GET {_PAGE}", key=key)
