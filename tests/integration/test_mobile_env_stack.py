@@ -12,6 +12,7 @@ import random
 import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 from tests.support import mobile_env_light as light
 
-from rlem.core.errors import DataError, EnvironmentFaultError
+from rlem.core.errors import DataError, EnvironmentFaultError, UnknownNameError, UsageError
 from rlem.core.types import Step, Task
 from rlem.environments.mobile_env.device import Device, reads_selectors
 from rlem.environments.mobile_env.env import MobileEnv
@@ -32,6 +33,7 @@ from rlem.environments.wikihow.task_files import write_task_files
 from rlem.runner.folder import RunFolder
 from rlem.runner.records import RunConfig
 from rlem.runner.setup import make_run
+from rlem.testing.environment_contract import EnvironmentContract
 
 VERSION = os.environ.get("RLEM_MOBILE_ENV_VERSION", light.CURRENT)
 OLD = light.OLD
@@ -246,6 +248,10 @@ def test_opening_it(phone: Any, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> No
         return rig.simulator
 
     monkeypatch.setattr(android_env.loader.emulator_simulator, "EmulatorSimulator", emulator)
+    with pytest.raises(UnknownNameError, match="proxy"):
+        MobileEnv.open(rig.folder, proxy="sycert")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="vocabulary"):
+        MobileEnv.open(rig.folder, vocabulary=rig.folder / "vocab.txt")
     env = MobileEnv.open(rig.folder, avd="wikihow", sdk="/opt/sdk", wait_s=0.0)
     assert not started
     task = rig.tasks[-1]
@@ -289,6 +295,46 @@ def test_a_view_of_the_device(rig: Rig) -> None:
             last = view.step(action)
         assert last.terminated
         view.close()
+
+
+class TestContract(EnvironmentContract):
+    """The adapter is an environment like the others, but for playing side by side."""
+
+    max_walk_steps = 12
+
+    @pytest.fixture(autouse=True)
+    def _on_a_rig(self, rig: Rig) -> None:
+        self.rig = rig
+
+    def make(self) -> MobileEnv:
+        """A view of the one device."""
+        return self.rig.env.spawn()
+
+    def ending(self) -> tuple[Task, list[str], list[Step]]:
+        """The oracle's: what a random walk finds on a phone is seldom an end."""
+        task = self.rig.tasks[-1]
+        actions, env = self.rig.offline.oracle(task), self.make()
+        here = next(found for found in env.tasks("all") if found.id == self.rig.id_of(task))
+        return here, actions, self.replay(env, here, actions)
+
+    def test_spawned_environments_are_independent(self) -> None:
+        """While one plays, the other cannot; it can when the first has ended."""
+        task, actions, steps = self.ending()
+        one, two = self.make(), self.make()
+        one.reset(task)
+        with pytest.raises(UsageError, match="one worker"):
+            two.reset(task)
+        assert self.replay(one, task, actions) == steps
+        assert self.replay(two, task, actions) == steps
+
+    def test_threads_play_side_by_side(self) -> None:
+        """Of episodes in threads one has the device; the others are refused, and spoil nothing."""
+        task, actions, steps = self.ending()
+        playing = self.make()
+        playing.reset(task)
+        with ThreadPoolExecutor(1) as pool, pytest.raises(UsageError, match="one worker"):
+            pool.submit(self.make().reset, task).result()
+        assert [playing.step(action) for action in actions] == steps[1:]
 
 
 def test_a_run(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:

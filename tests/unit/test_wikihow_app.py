@@ -40,6 +40,11 @@ def press(app: App, effect: Effect) -> list[str]:
     return app.tap(*found[0])
 
 
+def over(app: App) -> str:
+    """What lies over the page."""
+    return app.overlay
+
+
 def search(app: App, words: str) -> list[str]:
     """Types into the search at the top."""
     (point, *_) = points(app, Press("search")) or points(app, Press("field"))
@@ -165,7 +170,7 @@ def test_scrolling_stops_at_both_ends_and_sideways_does_nothing() -> None:
     """The page moves by one step, never beyond its top or bottom."""
     app = opened(article_with(authors=True))
     for direction in ("LEFT", "RIGHT", "UP"):
-        app.scroll(direction)  # type: ignore[arg-type]
+        app.scroll(direction)
         assert app.scrolled == 0
     app.scroll("DOWN")
     assert app.scrolled == SCROLL
@@ -186,14 +191,14 @@ def test_the_drawer_lies_over_the_page() -> None:
     button = points(app, Press("drawer"))[0]
     page = app.page
     app.tap(*button)
-    assert app.overlay == "drawer"
+    assert over(app) == "drawer"
     app.scroll("DOWN")
     assert app.scrolled == 0
     app.tap(1000, 900)
-    assert (app.overlay, app.page) == ("", page)
+    assert (over(app), app.page) == ("", page)
     app.tap(*button)
     app.tap(*button)
-    assert app.overlay == ""
+    assert over(app) == ""
     app.tap(*button)
     press(app, Go(Page("home")))
     assert (app.overlay, app.page) == ("", Page("home"))
@@ -204,11 +209,11 @@ def test_menu_share_and_leaving_the_app() -> None:
     app = opened(article_with(authors=True))
     press(app, Press("menu"))
     press(app, Press("share"))
-    assert app.overlay == "share"
+    assert over(app) == "share"
     app.back()
-    assert app.overlay == "menu"
+    assert over(app) == "menu"
     app.back()
-    assert app.overlay == ""
+    assert over(app) == ""
     press(app, Press("menu"))
     press(app, Press("share"))
     assert not app.left

@@ -71,10 +71,8 @@ def start(folder: Path, words: Iterable[str], options: Mapping[str, Any]) -> And
         file.write_text("\n".join(words), encoding="ascii")
         chosen = {"unify_vocabulary": str(file), **options}
         coordinator = _module("android_env.components.coordinator").Coordinator
-        if "max_cached_task_managers" in inspect.signature(coordinator).parameters:
-            chosen["coordinator_args"] = {
-                "max_cached_task_managers": 1
-            }  # else each task played keeps threads
+        if _takes(coordinator, "max_cached_task_managers"):  # else each task that was played keeps threads
+            chosen["coordinator_args"] = {"max_cached_task_managers": 1}
         return load(task_path=str(folder), with_view_hierarchy=True, **chosen)
 
 
@@ -130,8 +128,7 @@ class Device:
         if self._count is None:
             self._count = _Count(self._make())
             wrapper = _module("android_env.wrappers").VhIoWrapper
-            waits = "wait_sec" in inspect.signature(wrapper).parameters
-            more = {"wait_sec": self._wait_s} if waits else {}
+            more = {"wait_sec": self._wait_s} if _takes(wrapper, "wait_sec") else {}
             self._wrapper = wrapper(self._count, WordPieces(()), **more)
         return self._count
 
@@ -245,6 +242,10 @@ def _told(doing: str) -> Iterator[None]:
             f"Mobile-Env failed while {doing}: {type(error).__name__}: {error}. "
             "Its log (logger mobile_env) says more"
         ) from error
+
+
+def _takes(function: Callable[..., object], option: str) -> bool:
+    return option in inspect.signature(function).parameters
 
 
 def _module(name: str) -> Any:

@@ -6,9 +6,9 @@ import copy
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from rlem.core.errors import ClosedError, EnvironmentFaultError, UnknownNameError, UsageError
+from rlem.core.errors import ClosedError, DataError, EnvironmentFaultError, UnknownNameError, UsageError
 from rlem.core.types import JSON, Step, Task
 from rlem.environments.mobile_env.device import (
     Android,
@@ -65,7 +65,7 @@ class MobileEnv:
         cls,
         data: str | Path,
         *,
-        avd: str,
+        avd: str = "Pixel_2_API_30_x64",
         sdk: str | Path = "~/Android/Sdk",
         avd_home: str | Path = "~/.android/avd",
         headless: bool = True,
@@ -76,13 +76,18 @@ class MobileEnv:
     ) -> MobileEnv:
         """With an emulator of its own, started by the first ``reset``.
 
-        ``avd``: name of the virtual device. ``proxy``: how the app is made to trust the proxy that replays
-        the crawled pages. ``vocabulary``: file with the words that can be typed, one a line (vocab.txt of
-        bert-base-uncased in the published runs); None: those of the tasks, and single characters.
+        ``avd``: name of the virtual device; the default is that of Mobile-Env's own scripts. ``proxy``: how
+        the app is made to trust the proxy that replays the crawled pages. ``vocabulary``: file with the words
+        that can be typed, one a line (vocab.txt of bert-base-uncased in the published runs); None: those of
+        the tasks, and single characters.
         Errors: MissingExtraError without Mobile-Env; DataError for a folder of task files that the installed
         version cannot read.
         """
         check_installed()
+        if proxy not in get_args(Proxy):
+            raise UnknownNameError("proxy", proxy, get_args(Proxy))
+        if vocabulary is not None and not Path(vocabulary).is_file():
+            raise DataError(f"vocabulary {str(vocabulary)!r} is no file; expected is one word a line")
         files = read_task_files(Path(data))
         root = Path(sdk).expanduser()
         options = {

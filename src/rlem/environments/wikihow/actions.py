@@ -10,14 +10,15 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
-DIRECTIONS = ("UP", "DOWN", "LEFT", "RIGHT")
 Direction = Literal["UP", "DOWN", "LEFT", "RIGHT"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 FORMS = "INPUT(id, text), CLICK(id), SCROLL(UP, DOWN, LEFT or RIGHT), GOBACK"
 
 _CALL = re.compile(r"(\w+)\(\s*(\w+)\s*(?:,(.*))?\)", re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
+_DIRECTION: dict[str, Direction] = {direction: direction for direction in DIRECTIONS}
 _MOST_CHARACTERS = 1000
 _SHOWN = 60
 
@@ -63,7 +64,7 @@ def parse_action(action: str, count: int, *, clip: bool = False) -> Command | st
         return f"this is no action; actions are {FORMS}"
     verb, argument, text = match[1], match[2], match[3] and match[3].strip()
     if verb == "SCROLL":
-        direction = next((d for d in DIRECTIONS if d == argument), None)
+        direction = _DIRECTION.get(argument)
         if direction is None or text is not None:
             return f"SCROLL takes one of {', '.join(DIRECTIONS)}"
         return Command("SCROLL", direction=direction)

@@ -15,7 +15,7 @@ from rlem.environments.wikihow.sheet_boxes import LETTER, LINE
 Look: TypeAlias = Literal[
     "status", "drawer", "search", "clear", "more", "logo", "field",  # the bar
     "picture", "avatar", "icon", "arrow", "row",
-    "title", "heading", "number", "lead", "link", "caps", "button", "small", "text",
+    "title", "heading", "number", "lead", "result", "link", "caps", "button", "small", "text",
 ]  # fmt: skip
 
 _BAR: dict[str, Look] = {
@@ -175,6 +175,8 @@ def _look(screen: Screen, leaf: Leaf, height: int, leads: bool) -> Look:
         return "title"
     if leaf.text in ("•", "• ", "How to", "Expert") or (page == "search" and width < 900):
         return "small"
+    if page == "search" and leads:
+        return "result"
     rows = -(-len(leaf.text) * LETTER // width)
     if leads and rows < 3:
         return "caps" if leaf.text.isupper() else "link"
