@@ -94,7 +94,8 @@ def test_a_file_that_is_not_there(case: str, here: Path, capsys: pytest.CaptureF
 def test_as_a_process_it_is_the_same(tmp_path: Path) -> None:
     """Status and line reach the shell; --debug adds the traceback, before or behind the command."""
     line = complaint(rlem("train", "webshp", cwd=tmp_path), 2)
-    assert line == "rlem: unknown environment 'webshp'; did you mean 'webshop'? Known: corridor, webshop"
+    known = "corridor, mobile-env, webshop, wikihow"
+    assert line == f"rlem: unknown environment 'webshp'; did you mean 'webshop'? Known: {known}"
     for arguments in (("--debug", "train", "webshp"), ("train", "webshp", "--debug")):
         done = rlem(*arguments, cwd=tmp_path)
         assert done.returncode == 2

@@ -36,7 +36,9 @@ def memory_of(path: Path) -> ExperienceMemory:
 
 def pattern(subtask: str) -> str:
     """The kind of an instruction."""
-    return next((kind for start, kind in PATTERN_STARTS.items() if subtask.lower().startswith(start)), "search")
+    return next(
+        (kind for start, kind in PATTERN_STARTS.items() if subtask.lower().startswith(start)), "search"
+    )
 
 
 def situations() -> list[tuple[Situation, Step]]:

@@ -18,7 +18,7 @@ from rlem.environments.webshop.env import WebShop
 
 def test_known_names() -> None:
     """All environments are made by name with their options."""
-    assert names() == ("corridor", "webshop", "wikihow")
+    assert names() == ("corridor", "mobile-env", "webshop", "wikihow")
     env = make("webshop", n_products=30, observation_mode="text")
     assert isinstance(env, WebShop)
     assert env.observation_mode == "text"

@@ -178,7 +178,7 @@ def test_goals_may_come_in_any_order_and_the_last_one_ends_it() -> None:
 
 
 def test_rewards_can_lag_and_still_add_up() -> None:
-    """With lag the same actions earn the same, some of it one action later; without a seed's luck it is the same."""
+    """With lag the same actions earn the same sum, some of it one action later, by luck of the seed."""
     task = task_of("reference")
     actions = [*world().oracle(task), "SCROLL(UP)"]
     plain = [step.reward for step in run(world().spawn(), task, actions[:-1])]
@@ -193,7 +193,9 @@ def test_rewards_can_lag_and_still_add_up() -> None:
                 break
         assert sum(rewards) == sum(plain)
         late += rewards[: len(plain)] != plain
-        assert [s.reward for s in run(variant(reward_lag=0.5), task, actions[: len(rewards) - 1], seed)] == rewards
+        assert [
+            s.reward for s in run(variant(reward_lag=0.5), task, actions[: len(rewards) - 1], seed)
+        ] == rewards
     assert 0 < late < 8
 
 

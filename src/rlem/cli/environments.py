@@ -19,9 +19,6 @@ from rlem.cli.serve import serve
 if TYPE_CHECKING:
     from rlem.environments.base import Environment
 
-_PHONES = ("mobile-env", "wikihow")
-"""Environments that show the screen of a phone."""
-
 
 @click.group(cls=HelpfulGroup)
 def env() -> None:
@@ -100,19 +97,17 @@ def play(environment: str, task_set: str, seed: int, **options: Any) -> None:
 
     Example: rlem env play webshop --task 7:8
     """
-    from rlem.agents.simple import HumanAgent
     from rlem.environments.registry import make
-    from rlem.environments.wikihow.play_text import PhoneText
     from rlem.runner.play import Job
     from rlem.runner.play import play as play_job
+    from rlem.runner.setup import person
 
     limit = options.pop("max_steps")
     world = make(environment, **environment_config(options))
     limit = limit or world.max_steps
     task = world.tasks(task_set)[0]
     job = Job(phase="eval", epoch=0, arm="no-memory", seed=seed, task=task, index=0)
-    person = HumanAgent(manner=PhoneText(limit) if world.name in _PHONES else None)
-    record = play_job(world, person, job, max_steps=limit).record
+    record = play_job(world, person(world, limit), job, max_steps=limit).record
     world.close()
     end = {"terminated": "the task is over", "truncated": "the step limit is reached"}
     click.echo(f"\n{end.get(record.status, 'stopped')}: reward {record.reward:g}, success: {record.success}")

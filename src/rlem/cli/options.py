@@ -80,6 +80,24 @@ def environment_options(function: Function) -> Function:
                 "--reward-lag", type=Number(0, 1), help="Chance that wikihow pays one action later (0)."
             ),
             click.option("--faithful", is_flag=True, help="With the slips of the original shop or app."),
+            click.option("--avd", help="mobile-env: name of the virtual device (Pixel_2_API_30_x64)."),
+            click.option(
+                "--avd-home", type=click.Path(), help="mobile-env: where devices lie (~/.android/avd)."
+            ),
+            click.option(
+                "--sdk", type=click.Path(), help="mobile-env: folder of the Android SDK (~/Android/Sdk)."
+            ),
+            click.option("--window", is_flag=True, help="mobile-env: show the emulator's window."),
+            click.option(
+                "--proxy",
+                type=NearChoice(["syscert", "frida", "packpatch", "none"]),
+                help="mobile-env: how the app is made to trust the replaying proxy (syscert).",
+            ),
+            click.option(
+                "--vocabulary",
+                type=click.Path(),
+                help="mobile-env: file with the words that can be typed (those of the tasks).",
+            ),
             click.option("--max-steps", type=click.IntRange(1), help="Step limit (the environment's own)."),
         ]
     ):
@@ -168,11 +186,14 @@ def environment_config(options: dict[str, Any]) -> dict[str, Any]:
     names = (
         *("data", "goals", "price_seed", "products", "observation_mode", "nouns", "faithful"),
         *("articles", "site_seed", "repeatability", "reward_lag"),
+        *("avd", "avd_home", "sdk", "window", "proxy", "vocabulary"),
     )
     given = take(options, *names)
     for option, name in (("products", "n_products"), ("articles", "n_articles"), ("site_seed", "seed")):
         if option in given:
             given[name] = given.pop(option)
+    if given.pop("window", False):
+        given["headless"] = False
     if "data" in given:
         given["data"] = str(given["data"])
     return given

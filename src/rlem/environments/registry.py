@@ -10,6 +10,7 @@ from rlem.core.errors import UnknownNameError, UsageError
 from rlem.environments.base import Environment
 
 if TYPE_CHECKING:
+    from rlem.environments.mobile_env.env import Proxy
     from rlem.environments.webshop.data import GoalKind
     from rlem.environments.webshop.pages import ObservationMode
     from rlem.environments.wikihow.judge import Repeatability
@@ -94,6 +95,33 @@ def _wikihow(
     return WikiHow.bundled(seed=seed, n_articles=n_articles, **options)
 
 
+def _mobile_env(
+    *,
+    data: str | None = None,
+    avd: str = "Pixel_2_API_30_x64",
+    sdk: str = "~/Android/Sdk",
+    avd_home: str = "~/.android/avd",
+    headless: bool = True,
+    proxy: Proxy = "syscert",
+    vocabulary: str | None = None,
+    faithful: bool = False,
+) -> Environment:
+    from rlem.environments.mobile_env.env import MobileEnv
+
+    if data is None:
+        raise UsageError("mobile-env needs data=PATH: the folder of its task files")
+    return MobileEnv.open(
+        data,
+        avd=avd,
+        sdk=sdk,
+        avd_home=avd_home,
+        headless=headless,
+        proxy=proxy,
+        vocabulary=vocabulary,
+        faithful=faithful,
+    )
+
+
 def _corridor(*, rooms: int = 2, seed: int = 0) -> Environment:
     from rlem.environments.toy import Corridor
 
@@ -102,6 +130,7 @@ def _corridor(*, rooms: int = 2, seed: int = 0) -> Environment:
 
 _FACTORIES: dict[str, Callable[..., Environment]] = {
     "corridor": _corridor,
+    "mobile-env": _mobile_env,
     "webshop": _webshop,
     "wikihow": _wikihow,
 }

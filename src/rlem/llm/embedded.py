@@ -82,9 +82,7 @@ def _page(block: Block, reading: Reading) -> Page:
     return ScreenPage(block, reading) if reading.calls else BracketPage(block, reading)
 
 
-def _score(
-    choices: list[Choice], reading: Reading, new_page: Page, rng: random.Random, noise: float
-) -> None:
+def _score(choices: list[Choice], reading: Reading, new_page: Page, rng: random.Random, noise: float) -> None:
     """Fills in the scores: prior, evidence of the examples by role, and chance.
 
     What was done among the last actions did not end the task: its sort loses weight and chance by how often.

@@ -163,7 +163,9 @@ class ScreenPage:
             return 2
         if self._plain and len(own) > 1 and line in f" {' '.join(self._step)} ":
             return 2
-        near = sum(any(word == wanted or _begin_alike(word, wanted) for wanted in self._target) for word in own)
+        near = sum(
+            any(word == wanted or _begin_alike(word, wanted) for wanted in self._target) for word in own
+        )
         return 1 if near * 2 >= len(own) else 0
 
     def _role(self, place: int) -> Role:

@@ -28,8 +28,11 @@ from rlem.runner.training import Observer, Run
 from rlem.similarity.config import preset
 from rlem.values import ValueConfig
 
-SIMILARITIES = {"webshop": "webshop-text", "wikihow": "wikihow"}
+SIMILARITIES = {"webshop": "webshop-text", "wikihow": "wikihow", "mobile-env": "wikihow"}
 """Similarity preset of an environment, where the config names none."""
+
+_PHONES = ("wikihow", "mobile-env")
+"""Environments whose observations are screens of a phone."""
 
 MEMORY_OPTIONS = (
     *("similarity", "task_weight", "embedding_folder"),
@@ -39,7 +42,7 @@ MEMORY_OPTIONS = (
 
 def default_sets(environment: str) -> tuple[str, str]:
     """Training and test set of an environment, where nobody names them."""
-    return ("S0", "test") if environment in SIMILARITIES else ("train", "test")
+    return ("S0", "test") if environment in ("webshop", "wikihow") else ("train", "test")
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -111,7 +114,7 @@ def make_agent(
     if config.agent == "random":
         return RandomAgent()
     if config.agent == "human":
-        return HumanAgent()
+        return person(environment, config.max_steps)
     if config.agent == "oracle":
         solve = getattr(environment, "oracle", None)
         if solve is None:
@@ -129,6 +132,15 @@ def make_agent(
     if config.agent == "rememberer" and memory is not None:
         return rememberer(memory, model, style, options, reward_range=environment.reward_range)
     return llm_only(model, style, options, name=config.agent)
+
+
+def person(environment: Environment, max_steps: int) -> HumanAgent:
+    """A person at the terminal, who is shown an environment in its own manner."""
+    if environment.name not in _PHONES:
+        return HumanAgent()
+    from rlem.environments.wikihow.play_text import PhoneText
+
+    return HumanAgent(manner=PhoneText(max_steps))
 
 
 def make_run(
@@ -167,6 +179,8 @@ def make_run(
 def _style(environment: str) -> str:
     from rlem.advice import style_names
 
+    if environment in _PHONES:
+        return "wikihow"
     return environment if environment in style_names() else "generic"
 
 

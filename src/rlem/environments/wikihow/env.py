@@ -67,9 +67,7 @@ class WikiHow:
         return cls(site, task_sets(site, seed), **options)  # type: ignore[arg-type]
 
     @classmethod
-    def open(
-        cls, path: str | Path, *, seed: int = 0, n_articles: int = 300, **options: object
-    ) -> WikiHow:
+    def open(cls, path: str | Path, *, seed: int = 0, n_articles: int = 300, **options: object) -> WikiHow:
         """The app with the original's task files in a folder, over a site made to hold their articles.
 
         Errors: DataError names the file that cannot be read.
@@ -122,9 +120,7 @@ class WikiHow:
         """Begins an episode of a task at the app's empty home page. ``seed`` matters to ``reward_lag``."""
         self._check_open()
         definition = self.definition(task)
-        self._judge = Judge(
-            definition, repeatability=self._repeatability, reward_lag=self._lag, seed=seed
-        )
+        self._judge = Judge(definition, repeatability=self._repeatability, reward_lag=self._lag, seed=seed)
         self._app = App(self.shelf)
         self._steps, self._over = 0, False
         return self._see(0.0)

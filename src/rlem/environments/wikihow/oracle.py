@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlem.core.errors import UsageError
 from rlem.core.types import Step
-from rlem.environments.wikihow.nodes import Effect, Go, Jump, Page, Press
+from rlem.environments.wikihow.nodes import Effect, Go, Jump, Page
 from rlem.environments.wikihow.site import Site, slug_of
 from rlem.environments.wikihow.tasks import Goal, TaskDefinition
 
