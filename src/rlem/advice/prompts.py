@@ -46,8 +46,8 @@ class PromptInput:
 class PromptStyle:
     """How prompts look in one environment: texts, action grammar and the form of the input block.
 
-    ``note`` says beside an action what it was done to (action, observation -> text, or ""): numbers of elements
-    say nothing on another screen. It stands in place of the model's reason. Source: as in the paper's prompts.
+    ``note`` says beside an action what it was done to (action, observation -> text, or ""): numbers of
+    elements say nothing on another screen. It stands in place of the model's reason, as in the paper.
     """
 
     name: str

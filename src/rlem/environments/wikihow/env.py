@@ -126,7 +126,7 @@ class WikiHow:
         return self._see(0.0)
 
     def step(self, action: str) -> Step:
-        """Sends one action. One that cannot be done is answered with the screen below a line that says why."""
+        """Sends one action. One that cannot be done is answered by the screen below a line that says why."""
         self._check_open()
         app = self.app
         if self._over:
@@ -158,7 +158,7 @@ class WikiHow:
         return last.terminated and bool(last.info.get("finished"))
 
     def oracle(self, task: Task | str) -> list[str]:
-        """Actions that meet every sub-goal. Knows the goals: for tests and the oracle agent, and nobody else."""
+        """Actions that meet every sub-goal. Knows the goals: for tests and the oracle agent alone."""
         from rlem.environments.wikihow.oracle import plan
 
         return plan(self.spawn(), self.definition(task))
