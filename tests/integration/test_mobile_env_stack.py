@@ -30,6 +30,7 @@ from rlem.environments.wikihow.app import App
 from rlem.environments.wikihow.env import WikiHow
 from rlem.environments.wikihow.hierarchy import write_hierarchy
 from rlem.environments.wikihow.task_files import write_task_files
+from rlem.llm.registry import make_model
 from rlem.runner.folder import RunFolder
 from rlem.runner.records import RunConfig
 from rlem.runner.setup import make_run
@@ -345,16 +346,19 @@ class TestContract(EnvironmentContract):
 
 
 def test_a_run(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The runner plays evaluation and training on the one device, episode after episode."""
+    """The runner plays evaluation and training on the one device, episode after episode, and it learns."""
     config = RunConfig(
-        environment="mobile-env", agent="random", train_tasks="0:2", test_tasks="2:4", epochs=1, max_steps=3
+        environment="mobile-env", train_tasks="0:2", test_tasks="2:4", epochs=1, max_steps=3, control=False
     )
     folder = RunFolder(tmp_path_factory.mktemp("run"))
-    make_run(config, folder, None, environment=rig.env).execute()
+    make_run(config, folder, make_model("embedded"), environment=rig.env).execute()
     records = folder.open(config)
     assert [record.phase for record in records] == ["eval"] * 2 + ["train"] * 2 + ["eval"] * 2
-    assert {record.status for record in records} == {"truncated"}
-    assert all(len(record.steps) == 3 for record in records)
+    assert all(record.status != "broken" for record in records), [record.cause for record in records]
+    firsts = [record.steps[0].action or "" for record in records]
+    assert all(action.startswith("INPUT(2, ") for action in firsts)  # the search comes first
+    assert sum(record.reward for record in records) >= len(records)
+    assert [record.memory_size > 0 for record in records] == [False] * 3 + [True] * 3
 
 
 @pytest.mark.skipif(VERSION != light.CURRENT, reason="this is the process of another version")

@@ -234,7 +234,7 @@ def test_the_field_of_a_category_searches() -> None:
     """The banner of a top category has a field of its own; its button alone searches for nothing."""
     top = next(category for category in shelf().site.categories if not category.parent)
     app = App(shelf())
-    app._open(Page("category", top.slug))
+    app.open(Page("category", top.slug))
     below = [point for point in points(app, Press("field")) if point[1] > 210]
     assert app.tap(*points(app, Press("submit"))[0]) == []
     assert app.type(*below[0], "a kite") == ["mUrl is: https://www.wikihow.com/wikiHowTo?search=a+kite"]
@@ -252,3 +252,13 @@ def test_the_field_of_a_category_searches() -> None:
 def test_addresses(page: Page, tail: str) -> None:
     """Addresses as the log of the original has them."""
     assert address(page) == f"https://www.wikihow.com/{tail}"
+
+
+def test_what_is_typed_at_a_menu_closes_it() -> None:
+    """The button of the menu takes no text: the page stays as it was, and nothing lies over it."""
+    app = opened(article_with(references=True))
+    before = app.screen().html
+    (point,) = points(app, Press("menu"))
+    assert app.type(*point, "repair a tent") == []
+    assert app.overlay == ""
+    assert app.screen().html == before

@@ -209,7 +209,8 @@ def _execute(
 
     console = Console(stderr=True)
     folder = RunFolder(path, shlex.join(["rlem", *sys.argv[1:]]))
-    threads = workers or (8 if config.model.startswith("openai:") else 1)
+    many = config.model.startswith("openai:") and config.environment != "mobile-env"  # it has one device
+    threads = workers or (8 if many else 1)
     tasks = (
         len(environment.tasks(config.train_tasks)) if config.epochs else 0,
         len(environment.tasks(config.test_tasks)),

@@ -17,6 +17,7 @@ _DEAD = 0.2  # of an element that says it cannot be clicked
 _OTHER_STEP = 0.3  # alikeness of two screens on which another kind of step is due
 _FEW_WORDS = 3
 _STEM = 5  # letters
+_ENOUGH = 150  # characters by which an element is known again
 
 _LINE = re.compile(r"<(\w+)((?: [\w-]+=\"[^\"]*\"| [\w-]+='[^']*')*)>(.*?)(?:</\w+>)?", re.DOTALL)
 _ATTRIBUTE = re.compile(r" ([\w-]+)=(?:\"([^\"]*)\"|'([^']*)')")
@@ -28,13 +29,15 @@ _DIRECTIONS = ("DOWN", "UP")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One element of a screen. ``label``: what it says, or else what it stands for. ``look``: its form."""
+    """One element of a screen. ``label``: what it says, or else what it stands for. ``look``: its form.
+    ``line``: how the screen shows it."""
 
     number: str
     tag: str
     label: str
     names: str
     live: bool
+    line: str
 
     @property
     def look(self) -> str:
@@ -46,13 +49,14 @@ class Item:
 @lru_cache(maxsize=20_000)
 def item_of(line: str) -> Item | None:
     """The element that a line shows; None where it shows none."""
-    match = _LINE.fullmatch(line.strip())
+    line = line.strip()
+    match = _LINE.fullmatch(line)
     if match is None:
         return None
     given = {name: unescape(one or two) for name, one, two in _ATTRIBUTE.findall(match[2])}
     label = unescape(match[3]) or given.get("alt", "")  # the value of a field is what was typed, not its name
     live = given.get("clickable") != "false"
-    return Item(given.get("id", ""), match[1], label.strip(), given.get("class", ""), live)
+    return Item(given.get("id", ""), match[1], label.strip(), given.get("class", ""), live, line)
 
 
 class ScreenPage:
@@ -74,7 +78,7 @@ class ScreenPage:
 
     def choices(self) -> list[Choice]:
         """Every action of the grammar: clicks, words into fields, directions, verbs alone."""
-        done = {" ".join(words(line)) for line in self._block.history}
+        done = {_said(line) for line in self._block.history}
         typings = sum(sort.startswith("free") for sort in self.past())
         choices: list[Choice] = []
         for verb, arguments in self._calls.items():
@@ -90,8 +94,7 @@ class ScreenPage:
         """What the history would say of a choice: the action and its element."""
         match = _ACTION.match(choice.action)
         place = self._at.get(match[2] or "", -1) if match else -1
-        line = self._block.page[place].strip() if 0 <= place < len(self._block.page) else ""
-        return " ".join(words(f"{choice.action} {line}"))
+        return _said(f"{choice.action} {self._items[place].line if place >= 0 else ''}")
 
     def _of_verb(self, verb: str, arguments: tuple[str, ...]) -> Iterator[Choice]:
         if not arguments:
@@ -198,6 +201,11 @@ def _target(step: str) -> tuple[tuple[str, ...], bool]:
         return words(quoted[1]), False
     named = _NAME.search(step)
     return (words(named[0]), False) if named else (tuple(content_words(step)), True)
+
+
+def _said(line: str) -> str:
+    """A line of the history, in words; a long one is cut there."""
+    return " ".join(words(line))[:_ENOUGH]
 
 
 def _begin_alike(a: str, b: str) -> bool:

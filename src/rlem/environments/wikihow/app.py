@@ -123,14 +123,16 @@ class App:
         """A tap, the text, and Enter. Where the tap opens no field, the text is lost."""
         effect = self.screen().hit(x, y)
         if not isinstance(effect, Press) or effect.what not in ("search", "field", "clear"):
-            return self.tap(x, y)
+            logs = self.tap(x, y)
+            self._overlay = "" if self._overlay == "menu" else self._overlay  # typing closes a menu
+            return logs
         self._overlay = ""
         words = typed(text)
         if effect.what == "clear" and self.page.kind == "search":
             words = self.page.key  # Enter in the emptied field brings the same page again
         if not words:
             return self._do(effect)
-        return self._open(Page("search", words))
+        return self.open(Page("search", words))
 
     def scroll(self, direction: Direction) -> list[str]:
         """Moves the page up or down, as far as it goes. Sideways nothing moves, nor below an overlay."""
@@ -154,7 +156,8 @@ class App:
         bottom = max(0, self._shelf.sheet(self.page).height - VIEWPORT)
         self._scrolls[-1] = min(max(y, 0), bottom)
 
-    def _open(self, page: Page) -> list[str]:
+    def open(self, page: Page) -> list[str]:
+        """Loads a page above those that are open; the home page takes the place of all."""
         self._overlay, self._box = "", None
         if page.kind == "home":
             self._pages, self._scrolls = [page], [0]
@@ -165,7 +168,7 @@ class App:
 
     def _do(self, effect: Effect) -> list[str]:
         if isinstance(effect, Go):
-            return self._open(effect.page)
+            return self.open(effect.page)
         if isinstance(effect, Jump):
             self._to(self._shelf.sheet(self.page).anchors.get(effect.anchor, self.scrolled))
             return [f"url is: {address(self.page)}#{effect.anchor}"]
