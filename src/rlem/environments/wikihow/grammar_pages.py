@@ -86,7 +86,7 @@ _RESULT = seq(
     Line("the views", "p", T, r"[\d,]+ views?"),
     _MARK,
     _exact("Updated", "p", T, r"Updated"),
-    Line("how long ago", "p", T, r"\s*(\d+|an?|over \d+) \w+ ago|\s*(today|yesterday|just now)"),
+    Line("how long ago", "p", T, r"\s*([a-z]+ )?(\d+|an?) \w+ ago|\s*(today|yesterday|just now)"),
     maybe(_MARK, Line("the badge", "p", T, "Expert Co-Authored|Quality Tested")),
 )
 _PAGER = seq(
@@ -110,7 +110,7 @@ _CRUMBS = either(
 _AUTHOR = Line("an author", "p", T, _WORDS)
 _BYLINE = either(
     seq(
-        Line("the byline", "p", F, "(Co-authored|Written|Reviewed|Medically reviewed) by"),
+        Line("the byline", "p", F, r"[A-Z][\w -]{2,30} by"),
         _exact("a blank", "p", F, " "),
         _AUTHOR,
         Many(seq(Line("and", "p", F, " and |, "), _AUTHOR)),
@@ -140,7 +140,7 @@ _HEAD = seq(
 _TEXT = Line("text", "p", F, ".*")
 _LINK = Line("a link", "p", T, ".*")
 _BLOCK = Line("a block of text", "div", F, _WORDS)
-_PICTURE = Line("a picture", "img", F, alt=".+")
+_PICTURE = Line("a picture", "img", F, alt=".*")
 _GAP = Line("a place of a video", "div", F, "")
 _REFERENCE = Line("a link to a reference", "button", T, r"Link to Reference .+", css=r" ref-.+")
 _SAID = seq(either(_TEXT, _LINK, _BLOCK), Many(_REFERENCE))
@@ -158,8 +158,8 @@ _BUTTON = Line(
     "a button of a block",
     "button",
     T,
-    r"(Watch|Play|Show|Read|Ask|Submit|Thanks|Helpful|Not Helpful|Unlock|Download|Print|Send).*",
-    css=".*",
+    r"(?!Last Updated|Link to |Approved|Tested|Yes$|No$).{1,60}",
+    css="(?!category|gat).*",
 )
 _STEPS = Many(
     either(
@@ -262,7 +262,12 @@ _ARTICLE = seq(
 _LISTED = seq(
     either(
         seq(_OTHER_HOW, Line("a title", "div", T, r"(?!How to$)" + _WORDS)),
-        Line("a title of its own form", "div", T, r"How (?!to$).+|(?=.{,120}$).*(\d|[:?&]).*"),
+        Line(
+            "a title of its own form",
+            "div",
+            T,
+            r"(How (?!to$)|Wh|The |Is |Are |Can |Do|Should |Best |Signs |Ways ).+|(?=.{,120}$).*(\d|[:?&]).*",
+        ),
     ),
     Line("a summary", "div", T, r"(?!How to$)" + _WORDS),
 )
@@ -271,7 +276,7 @@ _AUTHOR_PAGE = seq(
     Window(
         seq(
             Line("the picture of the author", "img", F, alt=".+"),
-            Many(Line("Website", "p", T, "Website|Facebook|Twitter|LinkedIn|Instagram|YouTube")),
+            Many(Line("Website", "p", T, r"[A-Z]\w+")),
             _exact("+ Follow", "p", T, r"\+ Follow"),
             maybe(Line("author social", "div", F, css="author social", text="")),
             Line("the name", "div", F, _WORDS),
