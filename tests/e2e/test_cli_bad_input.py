@@ -43,6 +43,13 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "token limit": ([*TRAIN, "--max-total-tokens", "-1"], "--max-total-tokens"),
     "learning": ([*TRAIN, "-n", "2", "--trace-decay", "0.5"], "exclude each other"),
     "no memory": (["eval", "corridor"], "--memory FILE"),
+    "llm-only": (["eval", "corridor", "--model", "openai:x"], "llm-only"),
+    "option of another": (
+        ["env", "list", "wikihow", "--products", "9"],
+        "'--products'. Known: --articles, --data",
+    ),
+    "option of training": (["train", "webshop", "--articles", "9"], "'--articles'"),
+    "data of mobile-env": (["env", "list", "mobile-env"], "--data PATH"),
     "no exemplars": (["eval", "corridor", "--agent", "static", "--test", "test"], "--initial FILE"),
     "goals": (["train", "webshop", "--goals", "humn"], "Did you mean 'human'"),
     "trust": (["memory", "import", "a.rlem", "b.jsonl", "--trust", "verifed"], "Did you mean 'verified'"),

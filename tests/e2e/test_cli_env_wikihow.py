@@ -57,6 +57,10 @@ def test_list_knows_the_sets_of_task_files(tmp_path: Path) -> None:
     listed = well("env", "list", "--data", "files", cwd=tmp_path)
     assert re.findall(r"^\w+$", listed, re.MULTILINE) == ["wikihow"]
     assert "0:10" in listed
+    small = well("env", "list", "wikihow", *SMALL, "--site-seed", "3", cwd=tmp_path)
+    assert "options        --data, --faithful" not in small
+    assert "--articles, --site-seed" in small
+    assert "n_articles" not in small
     assert "webshop" in complaint(inside("env", "list", "webshp", cwd=tmp_path), 2)
     assert "nowhere" in complaint(inside("env", "list", "--data", "nowhere", cwd=tmp_path), 1)
 
@@ -66,7 +70,11 @@ def test_task_files_are_the_tasks(tmp_path: Path) -> None:
     said = well(
         "data", "wikihow", "tasks", *SMALL, "--site-seed", "2", "--set", "S1", "--out", "f", cwd=tmp_path
     )
-    assert said.startswith("f: 10 task files\nNext: rlem env play wikihow --data f")
+    assert said.split("\n")[:3] == [
+        "f: 10 task files",
+        "Next: rlem env play wikihow --data f",
+        "      rlem train wikihow --data f --train 0:5 --test 5:10",
+    ]
     world = WikiHow.bundled(seed=2, n_articles=150)
     loaded = load_task_files(tmp_path / "f")
     assert [task.commands for task in loaded] == [
@@ -74,6 +82,33 @@ def test_task_files_are_the_tasks(tmp_path: Path) -> None:
     ]
     played = rlem("env", "play", "wikihow", *SMALL, "--data", "f", cwd=tmp_path, stdin="quit\n")
     assert loaded[0].commands[0] in played.stderr
+    line = complaint(inside("train", "wikihow", *SMALL, "--data", "f", cwd=tmp_path), 2)
+    assert "no set 'S0'" in line
+    assert "--train A:B and --test C:D" in line
+    more = well("data", "wikihow", "tasks", *SMALL, "--set", "80:81", "--out", "f", cwd=tmp_path)
+    assert more.startswith("f: 1 task file; 10 others beside: --data takes all\n")
+    assert "--train 0:5 --test 5:11" in more
+
+
+def test_a_task_that_is_left_has_its_reward(tmp_path: Path) -> None:
+    """At the end of the input what was earned stands in the last line, on a line of its own."""
+    world = WikiHow.bundled(n_articles=150)
+    search = world.oracle(world.tasks("test")[0])[0]
+    typed = re.sub(r"INPUT\((\d+), (.*)\)", r"\1 \2\n", search)
+    done = rlem("env", "play", "wikihow", *SMALL, cwd=tmp_path, stdin=typed)
+    assert done.stdout.strip() == "stopped: reward 1, success: False"
+    assert done.stderr.endswith("> \n")
+
+
+def test_stopping_promises_a_run_to_nobody_but_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while playing or listing says that it stopped, and no more."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlem.environments.registry.make", stop)
+    for command in (("env", "list"), ("env", "play", "wikihow")):
+        assert complaint(inside(*command, cwd=tmp_path), 130) == "rlem: stopped."
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
@@ -123,6 +158,8 @@ def test_a_task_is_made(tmp_path: Path, options: tuple[str, ...], file: str, com
         (("task", "  "), 2, "must have a name"),
         (("tasks", "--out", "f", "--articles", "20"), 2, "too small for the task sets"),
         (("tasks", "--out", "f", *SMALL, "--set", "tset"), 2, "did you mean 'test'"),
+        (("task", "Carve\na Spoon"), 2, "must be one line"),
+        (("task", "Carve a Spoon", "--author", "Ada\tHollis"), 2, "must be one line"),
         (("site", "--out", "f", "--articles", "0"), 2, "--articles"),
         (("site",), 2, "--out"),
     ],
@@ -133,6 +170,29 @@ def test_what_cannot_be_made_is_refused(
     """One line says what is wrong; no file is left."""
     assert said in complaint(inside("data", "wikihow", *arguments, cwd=tmp_path), status)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_file_keeps_its_ending(tmp_path: Path) -> None:
+    """A name without it gets it, and the file alone can be played; a file is no folder for many."""
+    said = well("data", "wikihow", "task", "Carve a Spoon", "--out", "spoon", cwd=tmp_path)
+    assert said.startswith("spoon.textproto: search")
+    played = rlem("env", "play", "wikihow", *SMALL, "--data", "spoon.textproto", cwd=tmp_path, stdin="quit\n")
+    assert "learn how to carve a spoon" in played.stderr
+    command = ("data", "wikihow", "tasks", *SMALL, "--out", "spoon.textproto")
+    assert "is a file; give a folder" in complaint(inside(*command, cwd=tmp_path), 2)
+
+
+def test_a_site_of_a_file_is_played(tmp_path: Path) -> None:
+    """Its tasks are those of the generated site; a file that is no site is refused in words."""
+    well("data", "wikihow", "site", *SMALL, "--site-seed", "4", "--out", "s.json", cwd=tmp_path)
+    read, made = WikiHow.open(tmp_path / "s.json"), WikiHow.bundled(seed=4, n_articles=150)
+    assert list(read.tasks("0:110")) == list(made.tasks("0:110"))
+    played = rlem("env", "play", "wikihow", "--data", "s.json", cwd=tmp_path, stdin="quit\n")
+    assert made.tasks("test")[0].instruction.split("\n")[0] in played.stderr
+    (tmp_path / "s.json").write_text("{", encoding="utf-8")
+    assert "s.json: cannot be read as a site" in complaint(
+        inside("env", "play", "wikihow", "--data", "s.json", cwd=tmp_path), 1
+    )
 
 
 def test_the_site_is_written_whole(tmp_path: Path) -> None:

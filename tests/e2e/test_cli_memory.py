@@ -16,6 +16,7 @@ from tests.support import command
 from tests.support.command import complaint
 from tests.support.command import inside as rlem
 
+from rlem.api.memory import open as open_memory
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
 from rlem.testing.memory_cases import taught, walks
@@ -115,6 +116,55 @@ def test_explain_of_what_is_not_there(shop: Path) -> None:
     assert "give more of it" in complaint(rlem("memory", "explain", shop.name, "", cwd=shop.parent), 2)
     untried = rlem("memory", "explain", shop.name, experience.key, "--action", "fly", cwd=shop.parent)
     assert experience.actions[0].action in complaint(untried, 2)
+
+
+PHONE_PAGE = "\n".join(
+    f'<p id="{n}" clickable="true">Part {n} of a page for the tablet</p>' for n in range(40)
+)
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Path:
+    """A memory whose actions are numbers of elements: two steps of one task, an episode with a long id."""
+    path = tmp_path / "phone.rlem"
+    with (
+        open_memory(path) as memory,
+        memory.episode(task="Open the box.\nThen, leave", id="x" * 90) as played,
+    ):
+        for due, number, reward in (("Find the lid", 30, 0.0), ("Lift the lid", 31, 1.0)):
+            played.advise(PHONE_PAGE, [f"CLICK({n})" for n in range(40)], subtask=due)
+            played.record(f"CLICK({number})", reward, reason=PHONE_PAGE.split("\n")[number])
+    return path
+
+
+def test_show_tells_steps_of_one_task_apart(phone: Path) -> None:
+    """The instruction due, and beside an action its reason, each on one line that the width cuts."""
+    out = well("memory", "show", phone.name, cwd=phone.parent)
+    assert max(map(len, out.splitlines())) <= 80
+    for due, number in (("Find the lid", 30), ("Lift the lid", 31)):
+        assert re.search(
+            rf"^[0-9a-f]{{8}} +1 +Open the box. Then, leave *\n +due: {due} *\n"
+            rf' +[01].\d\d \(1\)  CLICK\({number}\)  <p id="{number}".*… *$',
+            out,
+            re.MULTILINE,
+        )
+
+
+def test_explain_shows_page_instruction_and_element(phone: Path) -> None:
+    """The page is there beyond its beginning, the element's line stands below its action; ids stay short."""
+    (key, *_) = shown_keys(well("memory", "show", phone.name, cwd=phone.parent))
+    out = well("memory", "explain", phone.name, key, cwd=phone.parent)
+    found = json.loads(well("memory", "explain", phone.name, key, "--json", cwd=phone.parent))[0]
+    (action,) = found["actions"]
+    assert f"instruction due: {found['subtask']}" in out
+    assert PHONE_PAGE in out
+    assert re.search(rf"^{re.escape(action['action'])}  value .*(\n.*)?\n<p id=", out, re.MULTILINE)
+    assert out.count(action["reason"]) == 2
+    assert action["visits"][0]["episode"] == "x" * 90
+    assert re.search(r"^1 +x+… +[01] ", out, re.MULTILINE)
+    moved = well("memory", "diff", phone.name, "--from", "0", cwd=phone.parent)
+    assert moved.count("…") >= 2
+    assert "x" * 30 not in re.sub(r"\s", "", moved.partition("by")[2])
 
 
 # -- forgetting --------------------------------------------------------------------------------------

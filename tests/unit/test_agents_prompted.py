@@ -126,6 +126,23 @@ def test_the_reason_says_what_an_action_was_done_to(style: str, action: str, rea
     assert (decision.action, decision.reason) == (action, reason)
 
 
+@pytest.mark.parametrize("style", ["wikihow", "generic"])
+def test_advice_on_record_says_what_numbered_elements_are(style: str) -> None:
+    """Tried and untried actions, on the page of the exemplar; elsewhere, nothing is added to a record."""
+    page = '<p id="0" clickable="true">References</p>\n<p id="1" clickable="true">About</p>'
+    situation = Situation(task=TASK.instruction, observation=page, actions=("CLICK(0)", "CLICK(1)", "GOBACK"))
+    memory = ExperienceMemory(InMemoryStore())
+    for number, action in enumerate(("CLICK(0)", "GOBACK")):
+        step = Transition(situation=situation, action=action, reward=0.0, reason="I feel like it")
+        memory.record(Episode(id=f"e{number}", task=TASK.instruction, transitions=(step,)))
+    model = ScriptedModel(lambda prompt: "Encouraged:\nGOBACK -> 1.0")
+    decision = rememberer(memory, model, style).act(view(step=Step(observation=page, actions=("GOBACK",))))
+    written = AdviceRecord.model_validate(decision.advice[0]).model_dump()
+    assert written["untried"] == ["CLICK(1)"]
+    lines = dict(zip(("CLICK(0)", "CLICK(1)"), page.split("\n"), strict=True))
+    assert written.get("reasons") == (lines if style == "wikihow" else None)
+
+
 def test_an_empty_memory_shows_nothing() -> None:
     """The first prompt is that of the model alone."""
     with_memory, without = answering(), answering()

@@ -129,6 +129,16 @@ def test_a_person_who_leaves_is_a_model_that_does_not_answer(typed: str) -> None
         agent.act(view())
 
 
+@pytest.mark.parametrize(("typed", "end"), [("", "> \n"), ("qui", "> '"), ("quit", "> \n"), ("quit\n", "> ")])
+def test_what_follows_a_question_begins_a_line(typed: str, end: str) -> None:
+    """At the end of the input the line of the question is ended; where Enter was typed, it is already."""
+    agent, screen = human(typed)
+    with pytest.raises(ModelUnavailableError):
+        agent.act(view())
+    assert end in screen.getvalue()[-80:]
+    assert screen.getvalue().endswith("> " if typed.endswith("\n") else "\n")
+
+
 def test_a_person_is_told_why_nothing_happened() -> None:
     """What the environment says of an action that it did not understand is on the screen."""
     agent, screen = human("1\n")

@@ -74,6 +74,19 @@ def test_the_tutorials_first_agent_learns(
     assert set(rewards[rewards.index(1.0) :]) == {1.0}
 
 
+def test_the_tutorials_phone_is_remembered_with_steps_and_elements(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The WikiHow example plays its task to the end; what was due and what was clicked are in the memory."""
+    monkeypatch.chdir(tmp_path)
+    (block,) = [code for code in blocks(project / "docs" / "tutorial.md", "python") if "WikiHow" in code]
+    exec(f"import rlem\n{block}", {"__name__": "page"})
+    out = capsys.readouterr().out
+    assert out.startswith("True ")
+    assert "('Access the article \"How to" in out
+    assert 'clickable="true">How to' in out
+
+
 def test_commands_on_the_pages_exist(project: Path) -> None:
     """Every rlem command and option in a console block is one that the command line has."""
     found = [(page.name, line) for page in pages(project) for line in commands(page)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -45,6 +46,21 @@ def test_values_that_do_not_fit(tmp_path: Path) -> None:
         make("webshop", data=str(tmp_path))
     with pytest.raises(UsageError, match="rooms"):
         make("corridor", rooms=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("wikihow", "n_articles", "a"),
+        ("wikihow", "seed", "x"),
+        ("wikihow", "reward_lag", "0.5"),
+        ("corridor", "rooms", 2.5),
+    ],
+)
+def test_numbers_must_be_numbers(name: str, option: str, value: object) -> None:
+    """A text or a fraction in place of a number is a UsageError that names option and value."""
+    with pytest.raises(UsageError, match=re.escape(f"{option}={value!r} is no ")):
+        make(name, **{option: value})
 
 
 def test_import_is_light() -> None:

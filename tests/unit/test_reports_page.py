@@ -13,7 +13,7 @@ from tests.support.runs import HOSTILE, config, episode, shop_run, write_run
 from rlem.reports import ReportPaths, summarise, write_report
 from rlem.reports.curve import inline_svg, write_png
 from rlem.reports.html import clip
-from rlem.runner.records import EpisodeRecord
+from rlem.runner.records import AdviceRecord, EpisodeRecord, StepRecord
 
 RUNS: dict[str, list[EpisodeRecord]] = {
     "whole": shop_run(epochs=2, tasks=12),
@@ -109,6 +109,24 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert "img" not in page.tags
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text
+
+
+def test_exemplars_say_what_their_actions_were_done_to(tmp_path: Path) -> None:
+    """Each advised action with its reason, as text and not as markup, through the run's file and back."""
+    advice = AdviceRecord(
+        key="k",
+        similarity=1,
+        encouraged=[("CLICK(3)", 1.0, 1)],
+        discouraged=[("GOBACK", 0.0, 1)],
+        untried=["CLICK(4)"],
+        reasons={"CLICK(3)": '<img id="3">References', "CLICK(4)": '<img id="4">About'},
+    )
+    steps = [StepRecord(observation="p", action="GOBACK", advice=[advice])]
+    _, text = report(tmp_path, [episode(phase="train", epoch=1, task="s0", steps=steps)])
+    assert "img" not in Page(text).tags
+    for action, reason in (("CLICK(3)", "&lt;img id=&#34;3&#34;&gt;References"), ("CLICK(4)", "About")):
+        assert re.search(rf"<code>{re.escape(action)}</code>[^\n]*{re.escape(reason)}</span>", text)
+    assert re.search(r"<code>GOBACK</code> → <b>0\.00</b> <span class=\"soft\">\(n = 1\)</span></li>", text)
 
 
 def test_the_page_forbids_loading_anything(tmp_path: Path) -> None:

@@ -46,19 +46,21 @@ def shown(step: Step, **more: float) -> str:
 
 
 def test_a_screen_is_a_numbered_list() -> None:
-    """The bar in one line, each text with its number and what it is, no markup, no empty elements."""
+    """The bar in one line, each text with its number and what it is, no markup; the numbers of elements
+    without words in one line."""
     text = shown(STEP, last=1, total=2)
     assert "Task: Search an article.\n      Then, open it\n" in text
     assert "Now:  Search an article.\n" in text
     assert "Last reward 1, in all 2. Steps left: 11\n" in text
     assert "[0] Open navigation drawer  [1] <a kite> (field)  [2] Clear query\n" in text
-    rows = [line.strip() for line in text.split("\n")[-5:]]
+    rows = [line.strip() for line in text.split("\n")[-6:]]
     assert rows == [
         "[3] How to Carve a Spoon   (link)",
         "[5] Tips & Tricks in two lines",
         "[6] Yes   (button)",
         "[7] v4-step.jpg   (picture)",
         "[8] (field)",
+        "(without words: [4] [9])",
     ]
 
 
@@ -146,6 +148,7 @@ def test_a_person_is_asked_again(world: WikiHow) -> None:
     assert "Last reward 1, in all 2" in said
     assert said.count("for short: 5: click 5".capitalize()) == 2
     assert said.count("is not listed here: press Enter") == 1
+    assert "or type another action" in said
     assert "<p id" not in said
 
 

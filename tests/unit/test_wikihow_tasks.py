@@ -322,6 +322,20 @@ def test_folders_without_task_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "kite-8.textproto").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="kite-8"):
         load_task_files(tmp_path)
+    (tmp_path / "kite-8.textproto").write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / "kite-8.textproto"))):
+        load_task_files(tmp_path)
+
+
+def test_one_file_is_one_task_and_an_id_is_given_once(tmp_path: Path) -> None:
+    """A file alone loads, whatever its name; of two files with one id both are named."""
+    task = compile_task("Sew a Kite")
+    (path,) = write_task_files([task], tmp_path)
+    assert load_task_files(path) == [task]
+    path.rename(tmp_path / "b.textproto")
+    (tmp_path / "a.textproto").write_text(to_textproto(task), encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.textproto and .*b\.textproto have the same id"):
+        load_task_files(tmp_path)
 
 
 def test_what_a_site_must_hold_for_given_tasks() -> None:

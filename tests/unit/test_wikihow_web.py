@@ -18,7 +18,7 @@ import pytest
 from rlem.cli.serve import serve
 from rlem.core.errors import MissingExtraError, RlemError, UsageError
 from rlem.core.types import Task
-from rlem.environments.wikihow import site_web
+from rlem.environments.wikihow import nodes, site_web
 from rlem.environments.wikihow.draw import Drawing, draw
 from rlem.environments.wikihow.env import WikiHow
 from rlem.environments.wikihow.screen import TOP
@@ -209,11 +209,15 @@ def test_the_oracles_way_by_forms(client: Any, world: WikiHow, number: int) -> N
         page = act(client, address, action)
         step = phone.step(action)
         total += step.reward
-        assert f"Reward{total:g}Last{step.reward:g}Steps{count} of 15" in "".join(page.text.split("\n"))
+        assert f"Reward{total:g}Last reward{step.reward:g}Steps{count} of 15" in "".join(
+            page.text.split("\n")
+        )
         assert step.observation in page.text
         assert step.terminated or step.subtask in page.text
     assert "Done: you have reached the last goal" in page.text
     assert f"It earned {total:g} in {count} steps." in page.text
+    assert page.text.strip().startswith("Done: you have reached the last goal · WikiHow")
+    assert not any(attrs.get("class") == "tag" for _, attrs in page.elements)
     forms = {attrs.get("action") for tag, attrs in page.elements if tag == "form"}
     assert {f"/tasks/{number}", f"/tasks/{number + 1}"} <= forms
     assert set(page.actions) == {site_web.NUMBERS}
@@ -505,6 +509,26 @@ def test_the_command_refuses_what_it_cannot_serve(
     """Options of the shop, unknown sets and impossible values are errors before anything is served."""
     with pytest.raises(error):
         served(monkeypatch, "--articles", "150", *arguments)
+
+
+def test_the_first_screen_says_how_to_begin(client: Any) -> None:
+    """The home page is blank; the hint goes with the first action."""
+    address = begin(client)
+    assert "To begin, type what to look up" in see(client, address).text
+    assert "To begin" not in act(client, address, "CLICK(0)").text
+
+
+def test_cards_of_a_category_look_alike(world: WikiHow) -> None:
+    """Titles of two lines and of three are links in one small type, which has room for both."""
+    phone = world.spawn()
+    phone.reset(world.tasks("test")[0])
+    titles = set()
+    for category in world.site.categories:
+        phone.app.open(nodes.Page("category", category.slug))
+        for box in draw(phone.app.screen()).boxes:
+            titles |= {box.text} if box.look == "card" else set()
+    assert titles & {article.title for article in world.site.articles if len(article.title) > 42}
+    assert titles & {article.title for article in world.site.articles if len(article.title) < 20}
 
 
 def test_an_empty_drawing_has_no_rules() -> None:

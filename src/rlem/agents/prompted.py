@@ -137,7 +137,7 @@ class PromptedAgent:
         )
         prompt = Prompt(system=built.prompt.system, user=built.prompt.user)
         used = {id(exemplar) for exemplar in built.used}
-        advice = tuple(_advice_json(e, r) for e, r in candidates if id(e) in used)
+        advice = tuple(_advice_json(e, r, self._style) for e, r in candidates if id(e) in used)
         completion, parsed, usage, repairs = self._ask(prompt, view)
         return Decision(
             action=parsed.action,
@@ -252,8 +252,10 @@ def exemplars_of(memory: ExperienceMemory, options: PromptOptions | None = None)
     return picked[: chosen.k]
 
 
-def _advice_json(exemplar: Exemplar, recalled: Recalled | None) -> JSON:
+def _advice_json(exemplar: Exemplar, recalled: Recalled | None, style: PromptStyle) -> JSON:
     """An exemplar as run records keep it (``AdviceRecord``)."""
+    named = [a.action for a in (*exemplar.encouraged, *exemplar.discouraged)] + list(exemplar.untried)
+    notes = {action: style.note(action, exemplar.situation.observation) for action in named}
     return cast(
         JSON,
         {
@@ -264,5 +266,6 @@ def _advice_json(exemplar: Exemplar, recalled: Recalled | None) -> JSON:
             "encouraged": [[a.action, a.value, a.visits] for a in exemplar.encouraged],
             "discouraged": [[a.action, a.value, a.visits] for a in exemplar.discouraged],
             "untried": list(exemplar.untried),
+            "reasons": {action: note for action, note in notes.items() if note},
         },
     )

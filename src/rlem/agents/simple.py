@@ -94,6 +94,7 @@ class HumanAgent:
             self._say(f"action ({self._hint}; 'quit' to stop)> ", end="")
             line = self._read.readline()
             if not line or line.strip() in ("quit", "exit"):
+                self._say("" if line.endswith("\n") else "\n", end="")  # what follows is no answer
                 raise ModelUnavailableError("the person at the terminal stopped")
             text = line.strip() or unlisted
             if self._manner:
@@ -118,7 +119,8 @@ class HumanAgent:
                 continue
             unlisted = "" if text.isdecimal() else text
             way = "press Enter to send it all the same, or " if unlisted else ""
-            self._say(f"{text!r} is not listed here: {way}type one of the actions above, or its number")
+            other = "another action" if self._manner else "one of the actions above, or its number"
+            self._say(f"{text!r} is not listed here: {way}type {other}")
 
     def _show(self, view: View) -> None:
         if error := view.step.info.get("error"):

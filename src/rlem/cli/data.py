@@ -158,14 +158,22 @@ def tasks(out: Path, articles: int, site_seed: int, task_set: str, force: bool) 
     Example: rlem data wikihow tasks --out DIR --set S0
     """
     from rlem.environments.wikihow.env import WikiHow
-    from rlem.environments.wikihow.task_files import write_task_files
+    from rlem.environments.wikihow.task_files import ENDING, write_task_files
 
     world = WikiHow.bundled(seed=site_seed, n_articles=articles)
     found = [world.definition(task) for task in world.tasks(task_set)]
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; give a folder")
     _check_free([out / task.file_name for task in found], force)
     paths = write_task_files(found, out)
-    click.echo(f"{out}: {len(paths)} task files")
-    click.echo(f"Next: rlem env play wikihow --data {shlex.quote(str(out))}")
+    count = len(list(out.glob(f"*{ENDING}")))
+    more = f"; {_counted(count - len(paths), 'other')} beside: --data takes all" if count > len(paths) else ""
+    click.echo(f"{out}: {_counted(len(paths), 'task file')}{more}")
+    where = shlex.quote(str(out))
+    click.echo(f"Next: rlem env play wikihow --data {where}")
+    if count > 1:
+        split = f"--train 0:{count // 2} --test {count // 2}:{count}"
+        click.echo(f"      rlem train wikihow --data {where} {split}")
 
 
 @wikihow.command()
@@ -191,9 +199,13 @@ def task(
 
     Example: rlem data wikihow task "Carve a Spoon" --author "Ada Hollis, RN" --next "Carve a Bowl"
     """
+    from rlem.environments.wikihow.task_files import ENDING
     from rlem.environments.wikihow.task_writer import to_textproto
     from rlem.environments.wikihow.tasks import compile_task
 
+    for words in (title, author, category, next_):
+        if words and not words.isprintable():
+            raise UsageError(f"{words!r} is no title or name: it must be one line of plain characters")
     given: dict[GoalKind, str | None] = {
         "author": author,
         "category": category,
@@ -210,7 +222,10 @@ def task(
     if out is None:
         click.echo(text, nl=False)
         return
-    path = out / made.file_name if out.is_dir() else out
+    if out.is_dir():
+        path = out / made.file_name
+    else:  # a folder's task files are known by their ending
+        path = out if out.suffix == ENDING else out.with_name(out.name + ENDING)
     _write(path, text, force)
     click.echo(f"{path}: {', then '.join(goal.kind for goal in made.goals)}")
 
@@ -222,21 +237,30 @@ def task(
 def site(out: Path, articles: int, site_seed: int, force: bool) -> None:
     """Write the site that our app shows as JSON: articles, authors, categories.
 
+    For programs that read it, or change it; --data plays a file *.json with tasks made for it.
+
     Example: rlem data wikihow site --out site.json --articles 1000
     """
     from rlem.environments.wikihow.generate import generate
+    from rlem.environments.wikihow.sets import ENOUGH
     from rlem.environments.wikihow.site_json import site_to_json
 
     made = generate(site_seed, articles)
     _write(out, json.dumps(site_to_json(made), ensure_ascii=False, indent=1) + "\n", force)
-    counts = f"{len(made.articles):,} articles, {len(made.authors):,} authors"
-    click.echo(f"{out}: {counts}, {len(made.categories):,} categories")
+    counts = f"{_counted(len(made.articles), 'article')}, {_counted(len(made.authors), 'author')}"
+    click.echo(f"{out}: {counts}, {_counted(len(made.categories), 'categor', 'y', 'ies')}")
+    if len(made.articles) >= ENOUGH:
+        click.echo(f"Next: rlem env play wikihow --data {shlex.quote(str(out))}")
 
 
 def _write(path: Path, text: str, force: bool) -> None:
     _check_free([path], force)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def _counted(number: int, noun: str, one: str = "", many: str = "s") -> str:
+    return f"{number:,} {noun}{one if number == 1 else many}"
 
 
 def _check_free(paths: Iterable[Path], force: bool) -> None:

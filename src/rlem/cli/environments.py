@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from rlem.cli.check import check
 from rlem.cli.groups import HelpfulGroup
-from rlem.cli.options import NearChoice, environment_config, environment_options
+from rlem.cli.options import environment_config, environment_flags, environment_options
 from rlem.cli.serve import serve
 
 if TYPE_CHECKING:
@@ -30,18 +29,16 @@ def env() -> None:
 
 @env.command(name="list")
 @click.argument("environment", required=False)
-@click.option("--data", type=click.Path(path_type=Path), help="Data of an environment: as for env play.")
-@click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data.")
-def list_(environment: str | None, data: Path | None, goals: str | None) -> None:
-    """Environments with their task sets; with --data, those of that data.
+@environment_options
+def list_(environment: str | None, **given: Any) -> None:
+    """Environments with their task sets; with options, those that take them.
 
     Example: rlem env list webshop --data DIR --goals human
     """
-    from rlem.core.errors import RlemError
+    from rlem.core.errors import MissingExtraError, RlemError
     from rlem.environments.registry import make, names, option_names
 
-    given = {"data": str(data) if data else None, "goals": goals}
-    options = {name: value for name, value in given.items() if value is not None}
+    options = environment_config(given, environment)
     errors: list[RlemError] = []
     listed = 0
     for name in [environment] if environment else names():
@@ -55,18 +52,19 @@ def list_(environment: str | None, data: Path | None, goals: str | None) -> None
         _print_environment(name, world)
         listed += 1
     if errors and not listed:
-        raise errors[0]
+        raise next((error for error in errors if not isinstance(error, MissingExtraError)), errors[0])
+
+
+list_.params = [option for option in list_.params if option.name != "max_steps"]
 
 
 def _print_environment(name: str, world: Environment) -> None:
-    from rlem.environments.registry import option_names
-
     console = Console()
     low, high = world.reward_range
     console.print(Text(name, style="bold"))
     _print_line(console, "steps", f"{world.max_steps} an episode")
     _print_line(console, "return", f"{low:g} to {high:g}")
-    _print_line(console, "options", ", ".join(option_names(name)))
+    _print_line(console, "options", ", ".join(environment_flags(name)))
     for task_set, text in world.task_sets().items():
         _print_line(console, task_set, text)
     _print_line(console, "A:B", "tasks A up to, not including, B")
@@ -103,14 +101,16 @@ def play(environment: str, task_set: str, seed: int, **options: Any) -> None:
     from rlem.runner.setup import person
 
     limit = options.pop("max_steps")
-    world = make(environment, **environment_config(options))
+    world = make(environment, **environment_config(options, environment))
     limit = limit or world.max_steps
     task = world.tasks(task_set)[0]
     job = Job(phase="eval", epoch=0, arm="no-memory", seed=seed, task=task, index=0)
     record = play_job(world, person(world, limit), job, max_steps=limit).record
     world.close()
     end = {"terminated": "the task is over", "truncated": "the step limit is reached"}
-    click.echo(f"\n{end.get(record.status, 'stopped')}: reward {record.reward:g}, success: {record.success}")
+    # Not the record's own: that of an episode which was left is 0.
+    reward = sum(step.reward for step in record.steps)
+    click.echo(f"\n{end.get(record.status, 'stopped')}: reward {reward:g}, success: {record.success}")
 
 
 env.add_command(serve)

@@ -20,6 +20,10 @@ from rlem.core.errors import RlemError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
+_RUN = " A run goes on where it stopped: give the same command again."
+_WHOLE = " Nothing half-done is kept: give the same command again."
+_STOPPED = {"train": _RUN, "eval": _RUN, "memory": _WHOLE, "data webshop": _WHOLE}
+"""What is said of a command that was stopped by Ctrl-C, where there is something to say."""
 
 # A command without arguments prints its help; click before 8.2 does so without an error.
 _NO_ARGUMENTS: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
@@ -61,10 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"rlem: {_one_line(error.format_message())} See: {_place(given)} --help", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        of_runs = "A run goes on where it stopped: give the same command again."
-        of_memories = "Nothing half-done is kept: give the same command again."
-        said = of_memories if _place(given).startswith("rlem memory") else of_runs
-        click.echo(f"rlem: stopped. {said}", err=True)
+        place = f"{_place(given)} "
+        said = next((text for start, text in _STOPPED.items() if place.startswith(f"rlem {start} ")), "")
+        click.echo(f"rlem: stopped.{said}", err=True)
         return INTERRUPTED
     except SystemExit:  # rich's answer to a reader of our output that has gone
         return 0

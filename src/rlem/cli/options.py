@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rlem.advice.choice import CHOICES, EXPLORATIONS
-from rlem.core.errors import UsageError
+from rlem.core.errors import UnknownNameError, UsageError
 from rlem.llm.base import LanguageModel, Usage
 from rlem.memory.ranking import RANKS
 from rlem.runner.records import RunConfig
@@ -59,7 +59,8 @@ def environment_options(function: Function) -> Function:
                 "--data",
                 type=click.Path(path_type=Path),
                 help="The original's data. webshop: a folder, or a store made by rlem data webshop import; "
-                "wikihow, mobile-env: a folder of task files.",
+                "wikihow: task files (a folder, or one), or a site made by rlem data wikihow site; "
+                "mobile-env: a folder of task files.",
             ),
             click.option("--goals", type=NearChoice(["synthetic", "human"]), help="Goals of --data."),
             click.option("--price-seed", type=int, help="Of prices and price limits (0)."),
@@ -181,22 +182,46 @@ def take(options: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None and value is not False}
 
 
-def environment_config(options: dict[str, Any]) -> dict[str, Any]:
-    """Environment options as a run's config keeps them."""
-    names = (
+_RENAMED = {"products": "n_products", "articles": "n_articles", "site_seed": "seed", "window": "headless"}
+_NAMES = {
+    option: _RENAMED.get(option, option)
+    for option in (
         *("data", "goals", "price_seed", "products", "observation_mode", "nouns", "faithful"),
         *("articles", "site_seed", "repeatability", "reward_lag"),
         *("avd", "avd_home", "sdk", "window", "proxy", "vocabulary"),
     )
-    given = take(options, *names)
-    for option, name in (("products", "n_products"), ("articles", "n_articles"), ("site_seed", "seed")):
-        if option in given:
-            given[name] = given.pop(option)
-    if given.pop("window", False):
-        given["headless"] = False
-    if "data" in given:
-        given["data"] = str(given["data"])
-    return given
+}
+"""Options of environments at the command line, and what they are called in a config."""
+
+
+def environment_flags(environment: str) -> list[str]:
+    """The options that an environment takes at the command line. Errors: UnknownNameError."""
+    from rlem.environments.registry import option_names
+
+    known = option_names(environment)
+    return [_flag(option) for option, name in _NAMES.items() if name in known]
+
+
+def environment_config(options: dict[str, Any], environment: str | None = None) -> dict[str, Any]:
+    """Environment options as a run's config keeps them.
+
+    Errors: UnknownNameError for an option that the ``environment`` does not take.
+    """
+    given = take(options, *_NAMES)
+    known = environment_flags(environment) if environment else []
+    for option in given:
+        if environment and _flag(option) not in known:
+            raise UnknownNameError(f"option of environment {environment!r}:", _flag(option), known)
+    config = {_NAMES[option]: value for option, value in given.items()}
+    if "headless" in config:
+        config["headless"] = False
+    if "data" in config:
+        config["data"] = str(config["data"])
+    return config
+
+
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
 
 
 def agent_config(options: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,13 @@ def train(environment: str, **options: Any) -> None:
         options, "n", "discount", "trace_decay", "double", "similarity", "task_weight", "max_experiences",
         "max_actions", "max_bytes", "compat",
     )  # fmt: skip
+    named = options["train_tasks"]
     values, world = _common(environment, options)
+    if named is None and values["train_tasks"] not in world.task_sets():
+        raise UsageError(
+            f"there is no set {values['train_tasks']!r} of these tasks to train on: give --train A:B and "
+            "--test C:D, ranges that share no task"
+        )
     if "compat" in memory:
         values["agent_options"]["compat"] = memory["compat"]
     initial = options.pop("initial")
@@ -137,7 +143,9 @@ def evaluate(environment: str, **options: Any) -> None:
     out, workers, memory_file = options.pop("out"), options.pop("workers"), options.pop("memory_file")
     agent, initial = options.pop("agent"), options.pop("initial")
     if agent == "rememberer" and memory_file is None:
-        raise UsageError("rlem eval needs --memory FILE, or another --agent")
+        raise UsageError(
+            "rlem eval needs --memory FILE, or another --agent (llm-only: the model without a memory)"
+        )
     if memory_file is not None and not memory_file.is_file():
         raise DataError(f"--memory {memory_file}: there is no such file")
     if memory_file is not None:
@@ -183,7 +191,7 @@ def _common(environment: str, options: dict[str, Any]) -> tuple[dict[str, Any], 
 
     values: dict[str, Any] = {
         "environment": environment,
-        "environment_options": environment_config(options),
+        "environment_options": environment_config(options, environment),
         "agent_options": agent_config(options),
         "seeds": parse_seeds(options.pop("seeds")),
         "train_tasks": options.pop("train_tasks", None) or train,

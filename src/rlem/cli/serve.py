@@ -35,12 +35,13 @@ def serve(environment: str, task_set: str, port: int, host: str, open_browser: b
     from rlem.environments.registry import make
 
     site = import_module(_SITES[environment])
-    world = make(environment, **environment_config(options | dict.fromkeys(_NOT_HERE)))
+    world = make(environment, **environment_config(options | dict.fromkeys(_NOT_HERE), environment))
     tasks = world.tasks(task_set)
     server = site.open_server(site.create_app(world, tasks, host=host), host, port)
     try:
         address = f"http://{f'[{host}]' if ':' in host else host}:{server.port}/"
-        click.echo(f"{address}  {len(tasks)} tasks of {task_set}. Ctrl-C stops the server.")
+        count = "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks"
+        click.echo(f"{address}  {count} of {task_set}. Ctrl-C stops the server.")
         if host not in _LOCAL:
             click.echo(f"rlem: whoever can reach {host} can play here, too", err=True)
         if open_browser:

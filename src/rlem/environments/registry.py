@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from rlem.core.errors import UnknownNameError, UsageError
@@ -28,11 +29,19 @@ def make(name: str, **options: Any) -> Environment:
     if name not in _FACTORIES:
         raise UnknownNameError("environment", name, _FACTORIES)
     factory = _FACTORIES[name]
-    known = list(inspect.signature(factory).parameters)
-    for option in options:
+    known = inspect.signature(factory).parameters
+    for option, value in options.items():
         if option not in known:
             raise UnknownNameError(f"option of environment {name!r}:", option, known)
+        _check_number(option, value, known[option].default)
     return factory(**options)
+
+
+def _check_number(option: str, value: object, default: object) -> None:
+    wanted = {int: Integral, float: Real}.get(type(default))
+    if wanted and not isinstance(value, wanted):
+        what = "whole number" if wanted is Integral else "number"
+        raise UsageError(f"{option}={value!r} is no {what}; give one, for example {default!r}")
 
 
 def names() -> tuple[str, ...]:
@@ -62,7 +71,9 @@ def _webshop(
     from rlem.environments.webshop.spacy_nouns import nouns_by_name
 
     if data is None and goals != "synthetic":
-        raise UsageError(f"goals={goals!r} needs data=PATH; the bundled shop has synthetic goals only")
+        raise UsageError(
+            f"goals={goals!r} needs data=PATH (--data PATH); the bundled shop has synthetic goals only"
+        )
     bundled: dict[str, Any] = {"seed": seed, "n_products": n_products}
     made = {name: value for name, value in bundled.items() if value is not None}
     if data is not None and made:
@@ -109,7 +120,7 @@ def _mobile_env(
     from rlem.environments.mobile_env.env import MobileEnv
 
     if data is None:
-        raise UsageError("mobile-env needs data=PATH: the folder of its task files")
+        raise UsageError("mobile-env needs data=PATH (--data PATH): the folder of its task files")
     return MobileEnv.open(
         data,
         avd=avd,

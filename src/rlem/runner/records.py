@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 SCHEMA_VERSION = 1
 
@@ -33,7 +33,8 @@ class AdviceRecord(Record):
     """One exemplar that was shown: where it came from and what it advised.
 
     ``encouraged``, ``discouraged``: (action, value, visits) triples as shown; ``untried``: actions that
-    the exemplar's situation offers and nobody tried; ``parts``: the similarity by feature.
+    the exemplar's situation offers and nobody tried; ``parts``: the similarity by feature; ``reasons``: what
+    an action was done to, where its text does not say so (numbers of elements).
     """
 
     key: str
@@ -43,6 +44,15 @@ class AdviceRecord(Record):
     encouraged: list[tuple[str, float, int]] = Field(default_factory=list)
     discouraged: list[tuple[str, float, int]] = Field(default_factory=list)
     untried: list[str] = Field(default_factory=list)
+    reasons: dict[str, str] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _terse(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``reasons`` where there are none: such records stay what older versions wrote and read."""
+        data: dict[str, Any] = handler(self)
+        if not self.reasons:
+            data.pop("reasons", None)
+        return data
 
 
 class StepRecord(Record):

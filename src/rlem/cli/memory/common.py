@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
 from rlem.core.errors import DataError, MemoryReadOnlyError, UsageError
 
@@ -139,6 +140,11 @@ def bar(*phases: str) -> Iterator[Report]:
 
 def short(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def cut(text: str) -> Text:
+    """A text of which each line is cut where the width ends; in a table, its column gives way first."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def learning(config: MemoryConfig) -> str:

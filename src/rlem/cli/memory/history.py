@@ -183,7 +183,7 @@ def print_difference(found: Difference, limit: int) -> None:
             Text(short(change.situation.task, 40)),
             Text(action.action),
             f"{_value(action.before)} -> {_value(action.after)}",
-            Text(_names(action.episodes) or "through others"),
+            Text(_names(tuple(short(name, 30) for name in action.episodes)) or "through others"),
         )
     console.print(table)
     if len(rows) > limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlem.cli.memory.common import FILE, VIEW, count, learning, open_file, short
+from rlem.cli.memory.common import FILE, VIEW, count, cut, learning, open_file, short
 from rlem.core.errors import UsageError
 from rlem.core.types import Situation
 from rlem.memory.ranking import Bounds, posterior_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rlem.memory.experience import ActionValue, Experience
     from rlem.memory.explain import Contribution
     from rlem.memory.memory import ExperienceMemory
+
+PAGE_CHARS = 6000
 
 
 @click.command()
@@ -44,18 +46,10 @@ def show(file: Path | str, task: str, limit: int, revision: int | None, view: st
         found = [e for e in opened.experiences() if task.casefold() in e.situation.task.casefold()]
         found.sort(key=lambda e: (-e.samples, e.key))
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for name in ("key", "task", "visits", "actions: value (n)"):
+        for name in ("key", "visits", "task, due, value (n) of actions"):
             table.add_column(name, overflow="fold")
         for experience in found[:limit]:
-            best = sorted(experience.actions, key=lambda a: -a.q_value)
-            shown = ", ".join(f"{a.action} {a.q_value:.2f} ({a.visits})" for a in best[:4])
-            more = f", and {len(best) - 4} more" if len(best) > 4 else ""
-            table.add_row(
-                experience.key[:8],
-                Text(short(experience.situation.task, 60)),
-                str(experience.visits),
-                Text(shown + more),
-            )
+            table.add_row(experience.key[:8], str(experience.visits), cut("\n".join(_lines(experience))))
         beside = "" if view == "main" else f", view {view}"
         beside += "" if revision is None else f", at revision {revision}"
         console = Console()
@@ -71,6 +65,19 @@ def show(file: Path | str, task: str, limit: int, revision: int | None, view: st
             console.print(f"no experience has {task!r} in its task", highlight=False, markup=False)
         if len(found) > limit:
             console.print(f"... and {len(found) - limit} more (--limit)", highlight=False)
+
+
+def _lines(experience: Experience) -> Iterator[str]:
+    """What `show` says of an experience: task, instruction due, and the four best actions."""
+    situation = experience.situation
+    yield " ".join(situation.task.split())
+    if situation.subtask:
+        yield f"due: {' '.join(situation.subtask.split())}"
+    best = sorted(experience.actions, key=lambda a: -a.q_value)
+    for a in best[:4]:
+        yield " ".join(f"  {a.q_value:.2f} ({a.visits})  {a.action}  {a.reason}".splitlines())
+    if len(best) > 4:
+        yield f"  and {len(best) - 4} more"
 
 
 @click.command()
@@ -198,6 +205,7 @@ def _described(experience: Experience, sides: Mapping[str, str], bounds: Bounds)
         "key": experience.key,
         "task": experience.situation.task,
         "observation": experience.situation.observation,
+        "subtask": experience.situation.subtask,
         "history": list(experience.history),
         "actions": [
             {**_statistics(a, bounds), "advice": sides[a.action]}
@@ -211,6 +219,7 @@ def _statistics(action: ActionValue, bounds: Bounds) -> dict[str, Any]:
     ends = [known.lower, known.upper]
     return {
         "action": action.action,
+        "reason": action.reason,
         "value": action.q_value,
         "n": action.visits,
         "spread": known.spread,
@@ -256,7 +265,9 @@ def _print(console: Console, item: Mapping[str, Any]) -> None:
     console.print(Text(f"task: {item['task']}"))
     if item["history"]:
         console.print(Text(f"reached by: {' > '.join(item['history'])}"))
-    console.print(Text(short(" ".join(item["observation"].split()), 400), style="dim"))
+    if item["subtask"]:
+        console.print(Text(f"instruction due: {item['subtask']}"))
+    console.print(Text(short(item["observation"], PAGE_CHARS), style="dim"))
     for action in item["actions"]:
         _print_action(console, action)
     console.print()
@@ -271,6 +282,8 @@ def _print_action(console: Console, action: Mapping[str, Any]) -> None:
     line += f"  mean reward {action['mean_reward']:.3f}  verified {action['verified_n']} of {action['n']}"
     console.print()
     console.print(Text(f"{action['advice']}: {line}" if action["advice"] else line, style="bold"))
+    if action["reason"]:
+        console.print(cut(" ".join(action["reason"].split())))
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 1))
     names = ("n", "episode", "step", "reward", "target", "return", "source", "trust")
     for name in names:
@@ -278,5 +291,5 @@ def _print_action(console: Console, action: Mapping[str, Any]) -> None:
     table.add_column("")
     for visit in action["visits"]:
         cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in (visit[name] for name in names)]
-        table.add_row(*map(Text, cells), "corrected" if visit["corrected"] else "")
+        table.add_row(*map(cut, cells), "corrected" if visit["corrected"] else "")
     console.print(table)

@@ -15,7 +15,7 @@ from rlem.environments.wikihow.sheet_boxes import LETTER, LINE
 Look: TypeAlias = Literal[
     "status", "drawer", "search", "clear", "more", "logo", "field",  # the bar
     "picture", "avatar", "icon", "arrow", "row",
-    "title", "heading", "number", "lead", "result", "link", "caps", "button", "small", "text",
+    "title", "heading", "number", "lead", "result", "link", "card", "caps", "button", "small", "text",
 ]  # fmt: skip
 
 _BAR: dict[str, Look] = {
@@ -56,11 +56,6 @@ class Box:
     indent: int = 0
     tappable: bool = False
     over: bool = False
-
-    @property
-    def high(self) -> bool:
-        """Whether nothing can stand above it."""
-        return self.bounds[1] <= TOP
 
     @property
     def css(self) -> str:
@@ -169,7 +164,7 @@ def _look(screen: Screen, leaf: Leaf, height: int, leads: bool) -> Look:
         return "field"
     if leaf.tag == "img":
         return "avatar" if page == "author" or width < 200 else "picture"
-    if leaf.tag == "button":
+    if leaf.tag == "button" or (page == "author" and leaf.text in ("Website", "+ Follow")):
         return "button"
     if leaf.text == screen.sheet.title:
         return "title"
@@ -177,6 +172,8 @@ def _look(screen: Screen, leaf: Leaf, height: int, leads: bool) -> Look:
         return "small"
     if page == "search" and leads:
         return "result"
+    if page == "category" and leads and 2 * LINE < height < 3 * LINE:
+        return "card"  # its title may need a third line, which ends above the next card
     rows = -(-len(leaf.text) * LETTER // width)
     if leads and rows < 3:
         return "caps" if leaf.text.isupper() else "link"

@@ -64,13 +64,18 @@ class WikiHow:
 
     @classmethod
     def open(cls, path: str | Path, *, seed: int = 0, n_articles: int = 300, **options: object) -> WikiHow:
-        """The app with the original's task files in a folder, over a site made to hold their articles.
+        """The app with the original's task files (a folder, or one), over a site made to hold their articles;
+        or over the site of a ``.json`` file, with tasks made for it.
 
         Errors: DataError names the file that cannot be read.
         """
         from rlem.environments.wikihow.generate import generate
+        from rlem.environments.wikihow.site_json import read_site
         from rlem.environments.wikihow.task_files import load_task_files, wanted
 
+        if Path(path).suffix == ".json":
+            site = read_site(Path(path))
+            return cls(site, task_sets(site, site.seed), **options)  # type: ignore[arg-type]
         tasks = load_task_files(Path(path))
         site = generate(seed, n_articles, wanted=wanted(tasks))
         return cls(site, given_tasks(tasks), **options)  # type: ignore[arg-type]

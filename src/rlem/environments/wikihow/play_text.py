@@ -65,7 +65,7 @@ def _listed(step: Step) -> list[str]:
     """The bar in one line, then what else can be read, each in a line."""
     elements = [(number, _parsed(line)) for number, line in enumerate(_lines(step))]
     inert = any(e.tag in ("p", "div") and e.words.strip() and not e.clickable for _, e in elements)
-    bar, rows = [], []
+    bar, rows, blank = [], [], []
     for number, element in elements:
         words = " ".join(element.words.split())
         if element.attributes.get("alt") in _BAR or element.attributes.get("class") in _BAR_CLASSES:
@@ -77,8 +77,12 @@ def _listed(step: Step) -> list[str]:
             )
             mark = f"({_MARKS.get(element.tag, 'link')})" if marked else ""
             rows.append(f"{f'[{number}]':>5} " + "   ".join(filter(None, (words, mark))))
+        else:
+            blank.append(f"[{number}]")
     if rows and not inert:
         rows.insert(0, "(every line can be clicked)")
+    if blank:
+        rows.append(f"(without words: {' '.join(blank)})")
     return [*(["  ".join(bar), ""] if bar else []), *rows] or ["(an empty screen)"]
 
 

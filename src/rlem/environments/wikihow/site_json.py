@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from rlem.core.errors import DataError
@@ -32,6 +34,14 @@ def site_from_json(data: object) -> Site:
     site: Site = _decode(Site, data, "site")
     _check(site)
     return site
+
+
+def read_site(path: Path) -> Site:
+    """The site of a file. Errors: DataError names the file and what is wrong with it."""
+    try:
+        return site_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError, DataError) as error:
+        raise DataError(f"{path}: cannot be read as a site: {error}") from error
 
 
 def _encode(value: Any) -> Any:

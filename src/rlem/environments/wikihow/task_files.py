@@ -58,21 +58,26 @@ _REPEATS: Mapping[str, Repeats] = {
 
 
 def load_task_files(folder: Path, *, autocat: bool = True) -> list[TaskDefinition]:
-    """The tasks of all files ``*.textproto`` in a folder, sorted by file name as the original counts them.
+    """The tasks of all files ``*.textproto`` in a folder, sorted by file name as the original counts them; or
+    the task of one file.
 
-    ``autocat``: as :func:`from_textproto`. Errors: DataError names the folder without such files, or the file
-    that cannot be read.
+    ``autocat``: as :func:`from_textproto`. Errors: DataError names the folder without such files, the file
+    that cannot be read, or the files that have one id.
     """
-    paths = sorted(folder.glob(f"*{ENDING}"), key=lambda path: path.name)
+    paths = [folder] if folder.is_file() else sorted(folder.glob(f"*{ENDING}"), key=lambda path: path.name)
     if not paths:
-        raise DataError(f"{folder}: no task files; give a folder with files *{ENDING}")
+        raise DataError(f"{folder}: no task files; give a folder with files *{ENDING}, or one file")
     tasks = []
+    first: dict[str, Path] = {}
     for path in paths:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read: {error}") from error
-        tasks.append(from_textproto(text, path.name, autocat=autocat))
+        task = from_textproto(text, str(path), autocat=autocat)
+        if (other := first.setdefault(task.id, path)) is not path:
+            raise DataError(f"{other} and {path} have the same id {task.id!r}; give each an id of its own")
+        tasks.append(task)
     return tasks
 
 
@@ -112,7 +117,7 @@ def wanted(tasks: Iterable[TaskDefinition]) -> list[Wanted]:
 
 
 def from_textproto(text: str, name: str = "", *, autocat: bool = True) -> TaskDefinition:
-    """The task that a file holds. ``name`` is the file's.
+    """The task that a file holds. ``name`` is the file's, or its path.
 
     ``autocat``: where the file has only the first command, the others are made from its instructions
     ("Then, ..."), as the published runs had them.
@@ -120,7 +125,7 @@ def from_textproto(text: str, name: str = "", *, autocat: bool = True) -> TaskDe
     Errors: DataError names the file and what in it cannot be read or judged, and where.
     """
     try:
-        return _task(parse(text), name.removesuffix(ENDING), autocat)
+        return _task(parse(text), Path(name).name.removesuffix(ENDING), autocat)
     except DataError as error:
         raise DataError(f"{name or 'task file'}: {error}") from error
 
