@@ -58,7 +58,6 @@ def test_list_knows_the_sets_of_task_files(tmp_path: Path) -> None:
     assert re.findall(r"^\w+$", listed, re.MULTILINE) == ["wikihow"]
     assert "0:10" in listed
     small = well("env", "list", "wikihow", *SMALL, "--site-seed", "3", cwd=tmp_path)
-    assert "options        --data, --faithful" not in small
     assert "--articles, --site-seed" in small
     assert "n_articles" not in small
     assert "webshop" in complaint(inside("env", "list", "webshp", cwd=tmp_path), 2)

@@ -129,14 +129,13 @@ def test_a_person_who_leaves_is_a_model_that_does_not_answer(typed: str) -> None
         agent.act(view())
 
 
-@pytest.mark.parametrize(("typed", "end"), [("", "> \n"), ("qui", "> '"), ("quit", "> \n"), ("quit\n", "> ")])
-def test_what_follows_a_question_begins_a_line(typed: str, end: str) -> None:
+@pytest.mark.parametrize("typed", ["", "nonsense\n", "quit", "quit\n"])
+def test_what_follows_a_question_begins_a_line(typed: str) -> None:
     """At the end of the input the line of the question is ended; where Enter was typed, it is already."""
     agent, screen = human(typed)
     with pytest.raises(ModelUnavailableError):
         agent.act(view())
-    assert end in screen.getvalue()[-80:]
-    assert screen.getvalue().endswith("> " if typed.endswith("\n") else "\n")
+    assert screen.getvalue().endswith("> " if typed == "quit\n" else "> \n")
 
 
 def test_a_person_is_told_why_nothing_happened() -> None:

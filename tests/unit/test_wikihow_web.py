@@ -209,9 +209,8 @@ def test_the_oracles_way_by_forms(client: Any, world: WikiHow, number: int) -> N
         page = act(client, address, action)
         step = phone.step(action)
         total += step.reward
-        assert f"Reward{total:g}Last reward{step.reward:g}Steps{count} of 15" in "".join(
-            page.text.split("\n")
-        )
+        facts = f"Reward{total:g}Last reward{step.reward:g}Steps{count} of 15"
+        assert facts in page.text.replace("\n", "")
         assert step.observation in page.text
         assert step.terminated or step.subtask in page.text
     assert "Done: you have reached the last goal" in page.text
@@ -220,7 +219,7 @@ def test_the_oracles_way_by_forms(client: Any, world: WikiHow, number: int) -> N
     assert not any(attrs.get("class") == "tag" for _, attrs in page.elements)
     forms = {attrs.get("action") for tag, attrs in page.elements if tag == "form"}
     assert {f"/tasks/{number}", f"/tasks/{number + 1}"} <= forms
-    assert set(page.actions) == {site_web.NUMBERS}
+    assert page.actions == []
 
 
 def test_after_the_end_nothing_is_done(client: Any, world: WikiHow) -> None:

@@ -159,8 +159,8 @@ class _Site(TaskSite[Visit]):
             around = self.around(visit.number, at, over=visit.over, notice=visit.notice)
             drawing = visit.drawing()
             page = self.pages.page(
-                "phone.html.j2", around, css=drawing.css, title=f"{visit.ending or visit.due} · WikiHow", visit=visit,
-                drawing=drawing, fields=_fields(visit, drawing),
+                "phone.html.j2", around, css=drawing.css, visit=visit, drawing=drawing,
+                title=f"{visit.ending or visit.due} · WikiHow", fields=_fields(visit, drawing),
             )  # fmt: skip
             return self.answer(page, css=drawing.css)
 
