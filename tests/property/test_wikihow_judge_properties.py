@@ -108,7 +108,7 @@ def test_instructions_are_commands(
         verdict = judge.observe(logs, screen)
         assert set(verdict.instructions) <= set(commands)
         if verdict.instructions:
-            assert judge.subtask == "\n".join(verdict.instructions)
+            assert judge.subtask == verdict.instructions[-1]
 
 
 @given(episode=episodes())

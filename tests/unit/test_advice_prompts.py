@@ -94,6 +94,55 @@ def test_the_wikihow_block() -> None:
     )
 
 
+SCREEN = (
+    "<!-- error: CLICK(9): there is no element 9. Nothing was done. -->\n"
+    '<img class="search close btn" alt="Clear query" id="0" clickable="true">\n'
+    '<div id="1" clickable="true">How to Mend a Kite</div>\n'
+    '<p id="12" clickable="false">says id=&quot;3&quot; </p>'
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "line"),
+    [("CLICK(0)", 1), ("INPUT(0, id=2)", 1), ("CLICK(1)", 2), ("CLICK(12)", 3), ("INPUT(12, CLICK(1))", 3)],
+)
+def test_a_wikihow_action_is_noted_with_its_element(action: str, line: int) -> None:
+    """Beside it stands the whole line of the element with that number, and of no other."""
+    assert prompt_style("wikihow").note(action, SCREEN) == SCREEN.split("\n")[line]
+
+
+@pytest.mark.parametrize(
+    "action", ["GOBACK", "SCROLL(DOWN)", "CLICK(2)", "CLICK(3)", "CLICK(9)", "CLICK()", "x", ""]
+)
+def test_an_action_without_an_element_has_no_note(action: str) -> None:
+    """Nothing is said of what names no element of the screen."""
+    assert prompt_style("wikihow").note(action, SCREEN) == ""
+
+
+@pytest.mark.parametrize("name", ["webshop", "generic"])
+def test_other_styles_note_nothing(name: str) -> None:
+    """Where actions say what they are done to, the model's reason stands beside them."""
+    assert prompt_style(name).note("CLICK(1)", SCREEN) == ""
+
+
+def test_the_wikihow_block_of_the_page(project: Path) -> None:
+    """The block in docs/advice.md is letter for letter what the style renders, elements noted."""
+    style = prompt_style("wikihow")
+    home = '<img class="search button" alt="Search" id="1" clickable="true">'
+    typed = "INPUT(1, mend a kite)"
+    given = PromptInput(
+        task='Search an article to learn how to mend a kite.\nThen, access the article "How to Mend a Kite"',
+        observation='<img class="search close btn" alt="Clear query" id="0" clickable="true">\n'
+        '<div id="1" clickable="true">How to Mend a Kite</div>\n<div id="2" clickable="true">• </div>',
+        history=(typed, "SCROLL(DOWN)"),
+        reasons=(style.note(typed, home), "the title is not here"),
+        total_reward=1.0,
+        subtask='Access the article "How to Mend a Kite"',
+    )
+    page = (project / "docs" / "advice.md").read_text(encoding="utf-8")
+    assert f"```text\n{style.input_block(given)}\n```" in page
+
+
 def test_the_generic_block() -> None:
     """Task, last actions, observation and the full texts of the actions."""
     given = PromptInput(

@@ -110,6 +110,22 @@ def test_what_is_not_verified_is_never_encouraged() -> None:
     assert "Encouraged:\ngo right" not in model.prompts[0].user.partition("New input:")[0]
 
 
+@pytest.mark.parametrize(
+    ("style", "action", "reason"),
+    [
+        ("wikihow", "CLICK(0)", '<p id="0" clickable="true">References</p>'),
+        ("wikihow", "GOBACK", "why not"),
+        ("generic", "CLICK(0)", "why not"),
+    ],
+)
+def test_the_reason_says_what_an_action_was_done_to(style: str, action: str, reason: str) -> None:
+    """Where elements go by numbers, the line of the element takes the place of the model's reason."""
+    step = Step(observation='<p id="0" clickable="true">References</p>', actions=("CLICK(0)", "GOBACK"))
+    model = ScriptedModel(lambda prompt: f"Encouraged:\n{action} -> 1.0 why not")
+    decision = llm_only(model, style).act(view(step=step))
+    assert (decision.action, decision.reason) == (action, reason)
+
+
 def test_an_empty_memory_shows_nothing() -> None:
     """The first prompt is that of the model alone."""
     with_memory, without = answering(), answering()

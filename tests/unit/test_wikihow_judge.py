@@ -176,11 +176,11 @@ def test_no_order_is_asked_for() -> None:
 
 
 def test_several_at_once() -> None:
-    """What is reached by one action is added up; instructions come in the order of the sub-goals."""
+    """What is reached by one action is added up; instructions come in the order of the sub-goals; the last holds."""
     judge = Judge(TASK)
     verdict = judge.observe([ARTICLE, SEARCH], field("kite"))
     assert verdict == Verdict(reward=2.0, instructions=(COMMANDS[1], COMMANDS[2]))
-    assert judge.subtask == f"{COMMANDS[1]}\n{COMMANDS[2]}"
+    assert judge.subtask == COMMANDS[2]
 
 
 OTHER = f"mUrl is: {SITE}wikiHowTo?search=a+kite"

@@ -159,9 +159,8 @@ def _wikihow_note(action: str, observation: str) -> str:
     match = _ELEMENT.match(action)
     if match is None:
         return ""
-    mark = f' id="{match[1]}" '
-    lines = (line for line in observation.split("\n") if mark in line and line.startswith("<"))
-    return next(lines, "").strip()
+    shows = re.compile(rf'<[^>]* id="{match[1]}" ').match
+    return next((line.strip() for line in observation.split("\n") if shows(line)), "")
 
 
 def _generic(given: PromptInput) -> str:

@@ -214,8 +214,8 @@ def _begin_alike(a: str, b: str) -> bool:
 
 
 def _is_field(item: Item) -> bool:
-    """Whether words can be typed there: a field, or what calls itself a search."""
-    return item.tag == "input" or "search" in words(f"{item.label} {item.names}")
+    """Whether words can be typed there: a field, or what is called Search."""
+    return item.tag == "input" or words(item.label) == ("search",)
 
 
 def _features(items: list[Item]) -> Iterator[str]:

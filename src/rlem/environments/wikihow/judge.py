@@ -126,7 +126,7 @@ class Judge:
 
     @property
     def subtask(self) -> str:
-        """The instruction that holds: the latest one given, "" before the first."""
+        """The instruction that holds: the latest one given, as in recorded runs; "" before the first."""
         return self._subtask
 
     def observe(self, logs: Sequence[str], screen: Shown) -> Verdict:
@@ -136,7 +136,7 @@ class Judge:
             late = found != NOTHING and self._luck.random() < self._lag
             found, self._late = _sum(self._late, NOTHING if late else found), found if late else NOTHING
         if found.instructions:
-            self._subtask = "\n".join(found.instructions)
+            self._subtask = found.instructions[-1]
         return found
 
     def _judge(self, logs: Sequence[str], screen: Shown) -> Verdict:

@@ -6,8 +6,8 @@ episode must fulfil:
 - It begins at home, without an action, an instruction or a reward, and has the same task throughout.
 - ``total`` is the sum of ``last``; an action pays 0, 1 or, with one late, 2; no more is paid than actions
   were taken.
-- The instruction is none at first, and changes only where something is paid: by as many commands as were
-  paid, or, if a sub-goal pays again, to its command or an earlier one.
+- The instruction is none at first, and changes only where something is paid: to any later command, as
+  sub-goals are reached in any order and may pay again.
 """
 
 from __future__ import annotations
@@ -96,10 +96,9 @@ class Flow:
         wanted = then(instruction) if instruction else ""
         if wanted not in told:
             return [("instr", "none or a later command of the task", instruction)]
-        reached, most = told.index(wanted), self.reached + int(last)
-        lowest = 1 if last else most
-        if not lowest <= reached <= most:
-            self.reached = reached or most  # so that one wrong value is not found again in later rows
-            return [("instr", f"command {lowest} to {most} of the task: {last:g} was paid", instruction)]
-        self.reached = reached
-        return []
+        before, reached = self.reached, told.index(wanted)
+        self.reached = reached or before  # so that one wrong value is not found again in later rows
+        if reached > 0 if last else reached == before:
+            return []
+        expected = "one, as something was paid" if last else f"command {before} as before"
+        return [("instr", expected, instruction)]

@@ -49,16 +49,16 @@ def compiled_again(task: TaskDefinition) -> list[Found]:
     if len(task.goals) < 2:
         return [("goals", "a search and an article at least", len(task.goals))]
     steps = [(goal.kind, "" if goal.kind == "about" else goal.target) for goal in task.goals[2:]]
-    words = re.search(r"\((.+)\)", task.goals[0].logs[0] if task.goals[0].logs else "")
+    said = re.search(r"\((.+)\)", task.goals[0].logs[0] if task.goals[0].logs else "")
+    words = dict.fromkeys(_bare(said[1]).split("|")) if said else ()
     again = compile_task(
         task.goals[1].target,
         steps,
         suffix=task.suffix,
-        words=re.sub(r"\\(.)", r"\1", words[1]).split("|") if words else (),
+        words=tuple(words),
     )
-    found = differences(
-        (field, getattr(again, field), getattr(task, field)) for field in ("id", "commands", "stem")
-    )
+    found = differences((field, getattr(again, field), getattr(task, field)) for field in ("id", "commands"))
+    found += differences([("stem", encode_name(again.stem).lower(), encode_name(task.stem).lower())])
     if set(again.vocabulary) != set(task.vocabulary):
         found.append(("vocabulary", sorted(again.vocabulary), sorted(task.vocabulary)))
     for number, (ours, theirs) in enumerate(zip(again.goals, task.goals, strict=True)):
@@ -79,11 +79,16 @@ def _texts(goal: Goal) -> list[str]:
 
 
 def _plain(patterns: Iterable[str]) -> set[tuple[str, ...]]:
-    """What patterns stand for: without escapes and codes, alternatives (a|b|...) in any order."""
+    """What patterns stand for: without escapes, codes and commas, alternatives (a|b|...) in any order."""
     return {
-        tuple(sorted(set(re.split(r"[(|)]", unquote(re.sub(r"\\(.)", r"\1", pattern.removeprefix(r"\b")))))))
+        tuple(sorted(set(re.split(r"[(|)]", _bare(pattern.removeprefix(r"\b")).replace(",", "")))))
         for pattern in patterns
     }
+
+
+def _bare(pattern: str) -> str:
+    """A pattern's text without escapes and codes."""
+    return unquote(re.sub(r"\\(.)", r"\1", pattern))
 
 
 def played(task: TaskDefinition) -> list[Found]:
