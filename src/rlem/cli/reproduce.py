@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
-
 @click.command()
 @click.argument("experiment")
 @click.option("--short", is_flag=True, help="Fewer rows, seeds and tasks: what the file says under [short].")

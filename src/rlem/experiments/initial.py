@@ -58,7 +58,9 @@ def solutions(environment: Environment, spec: str) -> list[Episode]:
         job = Job(phase="train", epoch=0, arm="memory", seed=0, task=task, index=index)
         record = play(environment.spawn(), OracleAgent(solve), job, max_steps=environment.max_steps).record
         if not record.success:
-            raise UsageError(f"the oracle does not solve task {task.id!r:.80}: {record.cause or 'no success'}")
+            raise UsageError(
+                f"the oracle does not solve task {task.id!r:.80}: {record.cause or 'no success'}"
+            )
         episode = episode_of(record, index=index, model="oracle", split=spec)
         steps = tuple(
             replace(step, reason=note(step.action or "", step.situation.observation))

@@ -173,6 +173,8 @@ def _told(error: ValidationError) -> str:
         where = place.rpartition(".")[0]
         unknown = UnknownNameError("key", str(fault["loc"][-1]), part.model_fields)
         return f"{where}: {unknown}" if where else str(unknown)
-    return f"{place}: {fault['msg'].removeprefix('Value error, ')}" if place else fault["msg"].removeprefix(
-        "Value error, "
+    return (
+        f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+        if place
+        else fault["msg"].removeprefix("Value error, ")
     )

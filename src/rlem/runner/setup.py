@@ -208,7 +208,7 @@ def make_run(
     def memory_of(seed: int) -> ExperienceMemory:
         if memory_file is not None:
             return ExperienceMemory(SQLiteStore(memory_file, read_only=True))
-        return open_memory(config, folder.memory_path(seed) if config.agent == "rememberer" else None)
+        return open_memory(config, folder.memory_path(seed) if config.agent in MEMORY_AGENTS else None)
 
     return Run(
         config,
