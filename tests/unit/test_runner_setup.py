@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from tests.support.stage import corridor_config, execute, memory_hash, outcome, records_of
 
-from rlem.agents.base import REASONERS
+from rlem.agents.base import AGENTS, REASONERS
 from rlem.agents.simple import OracleAgent, RandomAgent
 from rlem.core.errors import DataError, ExperienceMemoryError, UnknownNameError, UsageError
 from rlem.llm.base import LanguageModel
@@ -18,7 +18,6 @@ from rlem.memory.transfer import export_episodes
 from rlem.runner.folder import RunFolder
 from rlem.runner.records import RunConfig
 from rlem.runner.setup import (
-    AGENTS,
     default_folder,
     make_agent,
     make_environment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -132,7 +132,7 @@ def _files(path: Path) -> Sequence[Path]:
     return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
-def digest_of(files: Sequence[Path]) -> str:
+def digest_of(files: Iterable[Path]) -> str:
     """Digest of names and contents."""
     digest = hashlib.sha256()
     for file in files:

@@ -185,7 +185,7 @@ _HEAD = ("row", "success %", "95 %", "reward", "vs baseline", "95 %", "runs", "s
 
 
 def _lines(results: Results) -> list[tuple[str, ...]]:
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for row in results.rows:
         success, reward, gain = row.success, row.reward, row.gain
         lines.append(
