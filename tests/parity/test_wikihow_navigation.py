@@ -152,8 +152,7 @@ def _at(shelf: Shelf, page: Page, scrolls: int, opener: str) -> App:
 
 
 def _act(app: App, verb: str, number: int) -> None:
-    x0, y0, x1, y1 = app.screen().leaves[number].bounds
-    x, y = (x0 + x1) // 2, (y0 + y1) // 2
+    x, y = app.screen().leaves[number].middle
     if verb == "CLICK":
         app.tap(x, y)
     else:

@@ -60,7 +60,7 @@ def begun(env: WikiHow, start: int, seed: int = 0) -> Step:
 
 
 def action(env: WikiHow, step: Step, task: int, move: Move) -> str:
-    """The action that a move means on the screen that is shown. "ASK": to search what is due, in some words."""
+    """The action that a move means on the screen shown. "ASK": to search the article in some words."""
     verb, part, text = move
     number = int(part * len(env.app.screen().leaves))
     field = next((action for action in step.actions if "<text>" in action), "GOBACK")
@@ -112,8 +112,8 @@ def test_any_actions_keep_the_screen_whole(number: int, start: int, way: list[Mo
 
 @given(worlds, starts, moves, st.integers(0, 9))
 def test_the_same_seed_gives_the_same_trace(number: int, start: int, way: list[Move], seed: int) -> None:
-    """Steps are a function of the task, the seed and the actions: not of episodes before, nor of another phone
-    that is used in between."""
+    """Steps are a function of the task, the seed and the actions: no episode before matters, and no phone
+    beside."""
     env, other = world(number).spawn(), world(number).spawn()
     trace = played(env, start, way, seed)
     steps, beside = [begun(env, start, seed)], begun(other, start + 1)
@@ -146,8 +146,7 @@ def test_back_undoes_what_opened_a_page(number: int, start: int, way: list[Move]
     app = env.app
     page, scrolled, screen = app.page, app.scrolled, app.screen()
     plain = not app.overlay and (screen.bar.kind != "field" or page.kind == "search")
-    x0, y0, x1, y1 = screen.leaves[int(part * len(screen.leaves))].bounds
-    app.tap((x0 + x1) // 2, (y0 + y1) // 2)
+    app.tap(*screen.leaves[int(part * len(screen.leaves))].middle)
     opened = app.page not in (page, Page("home"))
     covered = app.page == page and (app.overlay != "" or app.screen().bar != screen.bar)
     if opened or (plain and covered):

@@ -13,8 +13,7 @@ from rlem.environments.wikihow.judge import NOTHING, Judge, Repeatability, Verdi
 from rlem.environments.wikihow.nodes import Node
 from rlem.environments.wikihow.selectors import Tree, ViewEvent, parse_path, parse_selector
 from rlem.environments.wikihow.task_files import load_task_files
-from rlem.environments.wikihow.tasks import GoalKind, TaskDefinition, compile_task
-from rlem.environments.wikihow.tasks import Repeatability as RepeatedGoal
+from rlem.environments.wikihow.tasks import GoalKind, Repeats, TaskDefinition, compile_task
 
 SITE = "https://www.wikihow.com/"
 VIEW, TEXT, IMAGE = "android.view.View", "android.widget.TextView", "android.widget.Image"
@@ -176,7 +175,7 @@ def test_no_order_is_asked_for() -> None:
 
 
 def test_several_at_once() -> None:
-    """What is reached by one action is added up; instructions come in the order of the sub-goals; the last holds."""
+    """What one action reaches is added up; instructions come in the order of sub-goals; the last holds."""
     judge = Judge(TASK)
     verdict = judge.observe([ARTICLE, SEARCH], field("kite"))
     assert verdict == Verdict(reward=2.0, instructions=(COMMANDS[1], COMMANDS[2]))
@@ -190,7 +189,7 @@ OTHER = f"mUrl is: {SITE}wikiHowTo?search=a+kite"
     ("repeats", "rewards"),
     [("none", [1, 0, 0, 0, 0]), ("last", [1, 0, 0, 1, 0]), ("unlimited", [1, 1, 0, 1, 0])],
 )
-def test_repeatability(repeats: RepeatedGoal, rewards: list[float]) -> None:
+def test_repeatability(repeats: Repeats, rewards: list[float]) -> None:
     """None: once. Unlimited: whenever something new shows it. Last: the same, but not twice in a row."""
     task = replace(TASK, goals=tuple(replace(goal, repeatability=repeats) for goal in TASK.goals))
     judge, screen = Judge(task), field("kite")

@@ -224,7 +224,7 @@ class _Count:
         return Answer(
             screen=None if xml is None else read_hierarchy(xml),
             reward=self._reward,
-            instruction="\n".join(self._instructions),
+            instruction=self._instructions[-1] if self._instructions else "",
             ended=self.ended,
             succeeded=bool(self._last.succeeds) if self.ended and hasattr(self._last, "succeeds") else None,
         )

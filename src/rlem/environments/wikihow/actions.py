@@ -79,12 +79,17 @@ def parse_action(action: str, count: int, *, clip: bool = False) -> Command | st
     return Command("INPUT", element, text) if verb == "INPUT" else Command("CLICK", element)
 
 
+def takes_text(element: Element) -> bool:
+    """Whether text can be typed there: a field, or the icon that opens one."""
+    return element.tag == "input" or (element.tag == "img" and element.alt == "Search")
+
+
 def listed(elements: Sequence[Element]) -> tuple[str, ...]:
     """The actions that a screen offers: a click on every element, input where text can be typed, the rest.
 
     What else is understood (input elsewhere, scrolling sideways) does nothing of use, and is not listed.
     """
-    fields = [n for n, e in enumerate(elements) if e.tag == "input" or (e.tag == "img" and e.alt == "Search")]
+    fields = [number for number, element in enumerate(elements) if takes_text(element)]
     return (
         *(f"INPUT({number}, <text>)" for number in fields),
         *_clicks(len(elements)),

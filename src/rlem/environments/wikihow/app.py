@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 from rlem.environments.wikihow.actions import Direction, typed
 from rlem.environments.wikihow.nodes import Effect, Go, Jump, Page, Press
 from rlem.environments.wikihow.screen import VIEWPORT, Bar, Overlay, Screen
-from rlem.environments.wikihow.search import TitleSearch
+from rlem.environments.wikihow.search import PER_PAGE, TitleSearch
 from rlem.environments.wikihow.sheet import Sheet, make_sheet
 from rlem.environments.wikihow.site import Site
 
@@ -196,7 +196,7 @@ class App:
 def address(page: Page) -> str:
     """The address of a page, as the app's log prints it."""
     if page.kind == "search":
-        start = f"&start={(page.number - 1) * 30}" if page.number > 1 else ""
+        start = f"&start={(page.number - 1) * PER_PAGE}" if page.number > 1 else ""
         return f"{HOST}wikiHowTo?search={quote_plus(page.key)}{start}"
     tails = {
         "article": page.key,

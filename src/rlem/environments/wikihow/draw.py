@@ -113,8 +113,8 @@ def _boxes(screen: Screen) -> Iterator[Box]:
     look: Look = "text"
     pen = (0, -1)  # where the last text ends: x, and the top of its line
     for number, leaf in enumerate(screen.leaves):
-        x0, y0, x1, y1 = leaf.bounds
-        effect = screen.hit((x0 + x1) // 2, (y0 + y1) // 2)
+        x0, y0, *_ = leaf.bounds
+        effect = screen.hit(*leaf.middle)
         top, bottom = _whole(screen, leaf)
         if look == "number" and leaf.tag == "p" and effect is None:
             look = "lead"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
-from rlem.core.errors import ClosedError, UnknownNameError, UsageError
+from rlem.core.errors import ClosedError, UsageError
 from rlem.core.types import JSON, Step, Task
 from rlem.environments.lazy import LazySequence
 from rlem.environments.wikihow.actions import Command, complaint, listed, parse_action
 from rlem.environments.wikihow.app import App, Shelf
-from rlem.environments.wikihow.judge import Judge, Repeatability
+from rlem.environments.wikihow.judge import Judge, Repeatability, check_options
 from rlem.environments.wikihow.sets import TaskSets, given_tasks, task_sets
 from rlem.environments.wikihow.site import Site
 from rlem.environments.wikihow.tasks import TaskDefinition
@@ -45,10 +44,7 @@ class WikiHow:
         reward_lag: float = 0.0,
         faithful: bool = False,
     ) -> None:
-        if not 0.0 <= reward_lag <= 1.0:
-            raise UsageError(f"reward_lag={reward_lag} is not possible: it is a probability, from 0 to 1")
-        if repeatability not in get_args(Repeatability):
-            raise UnknownNameError("repeatability", repeatability, get_args(Repeatability))
+        check_options(repeatability, reward_lag)
         self.shelf = Shelf(site)
         self.all_tasks = tasks
         self._repeatability: Repeatability = repeatability
@@ -147,8 +143,7 @@ class WikiHow:
             return app.back()
         if command.verb == "SCROLL":
             return app.scroll(command.direction)
-        x0, y0, x1, y1 = app.screen().leaves[command.element].bounds
-        x, y = (x0 + x1) // 2, (y0 + y1) // 2
+        x, y = app.screen().leaves[command.element].middle
         return app.type(x, y, command.text) if command.verb == "INPUT" else app.tap(x, y)
 
     def succeeded(self, total_reward: float, last: Step) -> bool:

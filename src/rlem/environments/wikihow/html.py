@@ -54,6 +54,12 @@ class Leaf:
     bounds: Bounds = NOWHERE
     node: Node | None = None
 
+    @property
+    def middle(self) -> tuple[int, int]:
+        """The point where a click on it lands."""
+        x0, y0, x1, y1 = self.bounds
+        return (x0 + x1) // 2, (y0 + y1) // 2
+
 
 @dataclass(frozen=True, slots=True)
 class Element:

@@ -22,7 +22,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from rlem.core.errors import DataError, UnknownNameError, UsageError
 from rlem.environments.wikihow.nodes import Node
@@ -87,6 +87,14 @@ def compiled(pattern: str) -> re.Pattern[str]:
         raise DataError(f"pattern {pattern!r:.120} is no regular expression: {error}") from error
 
 
+def check_options(repeatability: str, reward_lag: float) -> None:
+    """Errors: UnknownNameError for another repeatability, UsageError for a lag that is no probability."""
+    if repeatability not in get_args(Repeatability):
+        raise UnknownNameError("repeatability", repeatability, get_args(Repeatability))
+    if not 0.0 <= reward_lag <= 1.0:
+        raise UsageError(f"reward_lag={reward_lag} is no probability; allowed: 0 to 1")
+
+
 class Judge:
     """The judge of one episode of a task.
 
@@ -94,7 +102,7 @@ class Judge:
     observation gave is delivered one observation later (a function of ``seed``). That holds for the end too,
     so an episode that stops at the step limit may lose it; what is late is not made later again.
 
-    Errors: UsageError for a lag that is no probability; DataError for patterns that cannot be used.
+    Errors: as :func:`check_options`; DataError for patterns that cannot be used.
     """
 
     def __init__(
@@ -105,10 +113,7 @@ class Judge:
         reward_lag: float = 0.0,
         seed: int = 0,
     ) -> None:
-        if repeatability not in ("file", "none", "unlimited"):
-            raise UnknownNameError("repeatability", repeatability, ("file", "none", "unlimited"))
-        if not 0.0 <= reward_lag <= 1.0:
-            raise UsageError(f"reward_lag={reward_lag} is no probability; allowed: 0 to 1")
+        check_options(repeatability, reward_lag)
         following = [goal.command for goal in task.goals[1:]]
         self._goals = [
             _Watch(

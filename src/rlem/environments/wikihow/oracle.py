@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlem.core.errors import UsageError
 from rlem.core.types import Step
+from rlem.environments.wikihow.actions import takes_text
 from rlem.environments.wikihow.nodes import Effect, Go, Jump, Page
 from rlem.environments.wikihow.site import Site, slug_of
 from rlem.environments.wikihow.tasks import Goal, TaskDefinition
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rlem.environments.wikihow.env import WikiHow
 
 _MOST_SCROLLS = 6
-_MOST_PARENTS = 4
 
 
 def plan(world: WikiHow, task: TaskDefinition) -> list[str]:
@@ -98,7 +98,7 @@ class _Walk:
     def _search(self, words: str) -> None:
         leaves = self._world.app.screen().leaves
         for number, leaf in enumerate(leaves):
-            if leaf.tag == "input" or (leaf.tag == "img" and leaf.alt == "Search"):
+            if takes_text(leaf):
                 self._do(f"INPUT({number}, {words.lower()})")
                 return
 
@@ -110,8 +110,7 @@ class _Walk:
         """Clicks the first element with that effect, if the screen has one."""
         screen = self._world.app.screen()
         for number, leaf in enumerate(screen.leaves):
-            x0, y0, x1, y1 = leaf.bounds
-            if screen.hit((x0 + x1) // 2, (y0 + y1) // 2) == effect:
+            if screen.hit(*leaf.middle) == effect:
                 self._do(f"CLICK({number})")
                 return True
         return False

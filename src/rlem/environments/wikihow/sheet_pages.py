@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlem.environments.wikihow.nodes import Go, Node, Page
+from rlem.environments.wikihow.search import PER_PAGE
 from rlem.environments.wikihow.sheet_boxes import (
     BUTTON,
     IMAGE,
@@ -19,8 +20,6 @@ from rlem.environments.wikihow.sheet_boxes import (
 )
 from rlem.environments.wikihow.site import Author, Site
 
-PER_PAGE = 30
-"""Results on one page."""
 _ABSTRACT = 220
 """Letters of an article's beginning on its author's page."""
 

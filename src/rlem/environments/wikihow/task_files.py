@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlem.core.errors import DataError
+from rlem.environments.wikihow.app import address
 from rlem.environments.wikihow.generate import Wanted
 from rlem.environments.wikihow.judge import compiled
+from rlem.environments.wikihow.nodes import Page, PageKind
 from rlem.environments.wikihow.selectors import ViewEvent, attribute, parse_selector
 from rlem.environments.wikihow.site import slug_of
 from rlem.environments.wikihow.task_writer import to_textproto
@@ -29,7 +31,7 @@ from rlem.environments.wikihow.tasks import (
     TEMPLATES,
     Goal,
     GoalKind,
-    Repeatability,
+    Repeats,
     TaskDefinition,
     log_pattern,
     then,
@@ -41,8 +43,13 @@ ENDING = ".textproto"
 _SILENT = frozenset(
     ("text_recognize", "text_detect", "icon_recognize", "icon_detect", "icon_match", "icon_detect_match")
 )
-_SITE = "https://www.wikihow.com/"
-_REPEATS: Mapping[str, Repeatability] = {
+_PAGES: Mapping[GoalKind, PageKind] = {
+    "article": "article",
+    "reference": "article",
+    "author": "author",
+    "category": "category",
+}
+_REPEATS: Mapping[str, Repeats] = {
     "": "unlimited",
     "UNLIMITED": "unlimited",
     "LAST": "last",
@@ -152,7 +159,7 @@ class _Slot:
 
     id: int
     sources: tuple[int, ...]
-    repeatability: Repeatability
+    repeatability: Repeats
 
 
 def _named(slot: Message) -> list[int]:
@@ -326,8 +333,7 @@ def _mended(kind: GoalKind, target: str, logs: Sequence[str]) -> list[str]:
         return []
     right = log_pattern(kind, target)
     said = "url" if kind == "reference" else "mUrl"
-    place = {"author": "Author/", "category": "Category:"}.get(kind, "")
-    line = f"{said} is: {_SITE}{place}{slug_of(target)}?wh_an=1&amp=1#References"
+    line = f"{said} is: {address(Page(_PAGES[kind], slug_of(target)))}#References"
     return [] if any(compiled(log).search(line) for log in logs) else [right]
 
 

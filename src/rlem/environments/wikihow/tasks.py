@@ -20,7 +20,7 @@ from rlem.environments.wikihow.site import slug_of
 GoalKind: TypeAlias = Literal["search", "article", "author", "category", "about", "reference", "other"]
 """``other``: a step of a task file that our compiler does not make (rating, sharing)."""
 TaskKind: TypeAlias = Literal["plain", "about", "author", "category", "reference", "other"]
-Repeatability: TypeAlias = Literal["none", "last", "unlimited"]
+Repeats: TypeAlias = Literal["none", "last", "unlimited"]
 """How often a sub-goal pays: once; not twice in a row; as often as something new shows that it is reached."""
 
 SUFFIXES: Mapping[str, TaskKind] = {
@@ -45,7 +45,7 @@ class Goal:
     logs: tuple[str, ...]
     views: tuple[ViewEvent, ...] = ()
     target: str = ""
-    repeatability: Repeatability = "none"
+    repeatability: Repeats = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
