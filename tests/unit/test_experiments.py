@@ -93,7 +93,7 @@ def ready(folder: Path) -> dict[str, Ready]:
 def test_what_is_wrong_with_a_file_is_said(old: str, new: str, told: str) -> None:
     """The error names the place, what is unknown there, and the nearest known name."""
     assert old in TEXT
-    with pytest.raises(DataError, match="tiny.toml") as caught:
+    with pytest.raises(DataError, match=r"tiny\.toml") as caught:
         parse(TEXT.replace(old, new, 1), "tiny.toml")
     assert told in str(caught.value)
 
@@ -242,7 +242,11 @@ def test_gains_are_paired_by_task_and_seed(tmp_path: Path) -> None:
     row = next(row for row in results.rows if row.name == "with memory")
     assert row.gain is not None
     assert row.gain.mean == pytest.approx(0.25)
-    assert row.spread == pytest.approx(0.0)
+    assert row.spread is not None
+    assert row.spread.mean == pytest.approx(0.0)
+    assert row.p_value == pytest.approx(1.0)  # one task of four differs: both signs are equally likely
+    assert row.p_adjusted is not None
+    assert row.detectable is not None
     assert row.success is not None
     assert row.success.mean == pytest.approx((3 + 2) / 8)
 

@@ -10,10 +10,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rlem.evidence.comparison import spread_interval
+from rlem.evidence.exact import holm, sign_flip_test
+from rlem.evidence.intervals import (
+    METHOD,
+    Interval,
+    Values,
+    interquartile_mean_interval,
+    mean_interval,
+    paired_difference,
+)
+from rlem.evidence.power import detectable_effect, observed_variation
 from rlem.experiments.cells import Cell
 from rlem.experiments.schema import Experiment
 from rlem.experiments.work import is_done, outcomes
-from rlem.reports.statistics import METHOD, Values, mean_interval, paired_difference
 
 _SEEDS = 1000
 """A combination and a seed are one number: combination * _SEEDS + seed."""
@@ -32,8 +42,14 @@ class Span(_Result):
 
 
 class RowResult(_Result):
-    """One row: success and reward at the end; ``gain``: its success minus the baseline's, paired by task and
-    seed; ``spread``: standard deviation of its success over initial experiences and training sets."""
+    """One row: success and reward at the end.
+
+    ``gain``, ``gain_static``: its success minus the baseline's and the static row's, paired by task and seed.
+    ``p_value``: exact sign-flip test over tasks against the baseline; ``p_adjusted``: the same, corrected for
+    the number of rows (Holm). ``detectable``: the smallest gain that so many tasks and seeds find in four of
+    five cases. ``middle``: mean reward of the middle half. ``spread``: standard deviation of success over
+    initial experiences and training sets, freed of sampling noise.
+    """
 
     name: str
     group: str
@@ -47,7 +63,11 @@ class RowResult(_Result):
     reward: Span | None = None
     gain: Span | None = None
     gain_static: Span | None = None
-    spread: float | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    detectable: float | None = None
+    middle: Span | None = None
+    spread: Span | None = None
     steps: float | None = None
     tokens: float | None = None
     broken: int = 0
@@ -87,10 +107,13 @@ def gather(
                     group=row.group,
                     note=row.note,
                     **mine.scores(),
-                    gain=_gain(mine, baseline),
-                    gain_static=_gain(mine, static),
+                    **_against(mine, baseline),
+                    gain_static=_against(mine, static).get("gain"),
                 )
             )
+    tested = {row.name: row.p_value for row in rows if row.p_value is not None}
+    adjusted = holm(tested)
+    rows = [row.model_copy(update={"p_adjusted": adjusted.get(row.name)}) for row in rows]
     return Results(
         experiment=experiment.name,
         title=experiment.title,
@@ -132,7 +155,10 @@ class _Row:
         numbers = {number for _, number in self.last}
         combinations = {number // _SEEDS for number in numbers}
         success = self.values("success")
-        means = [_mean([v for (_, n), v in success.items() if n // _SEEDS == c]) for c in combinations]
+        arms = [
+            {(task, n % _SEEDS): v for (task, n), v in success.items() if n // _SEEDS == c}
+            for c in sorted(combinations)
+        ]
         return {
             **told,
             "tasks": len({task for task, _ in self.last}),
@@ -140,7 +166,8 @@ class _Row:
             "combinations": len(combinations),
             "success": _span(success),
             "reward": _span(self.values("reward")),
-            "spread": _deviation(means) if len(means) > 1 else None,
+            "middle": _as_span(interquartile_mean_interval(self.values("reward"))),
+            "spread": _as_span(spread_interval(arms)) if _comparable(arms) else None,
             "steps": _mean([t["steps"] for t in self.last.values()]),
             "tokens": _mean([t["tokens"] for t in self.last.values()]),
             "broken": sum(t["broken"] for t in self.last.values()),
@@ -148,40 +175,57 @@ class _Row:
         }
 
 
-def _gain(row: _Row, baseline: _Row | None) -> Span | None:
-    """Paired by task and seed; each combination of a row meets the baseline's same seed."""
+def _against(row: _Row, baseline: _Row | None) -> dict[str, Any]:
+    """Gain, test and detectable gain, paired by task and seed: each combination of a row meets the baseline's
+    same seed."""
     if baseline is None or baseline is row or not baseline.last or not row.last:
-        return None
+        return {}
     theirs: dict[tuple[str, int], list[float]] = {}
     for (task, number), value in baseline.values("success").items():
         theirs.setdefault((task, number % _SEEDS), []).append(value)
     ours = row.values("success")
-    paired = {
+    other = {
         (task, number): _mean(theirs[task, number % _SEEDS])
         for task, number in ours
         if (task, number % _SEEDS) in theirs
     }
-    interval = paired_difference(ours, paired).interval
-    return Span(mean=interval.mean, low=interval.low, high=interval.high) if interval else None
+    interval = paired_difference(ours, other).interval
+    if interval is None:
+        return {}
+    told: dict[str, Any] = {"gain": _as_span(interval), "p_value": sign_flip_test(ours, other).p_value}
+    differences = {key: ours[key] - other[key] for key in other}
+    seeds = {seed for _, seed in differences}
+    whole = [t for t in {t for t, _ in differences} if all((t, seed) in differences for seed in seeds)]
+    if len(whole) > 1:
+        variation = observed_variation(differences)
+        told["detectable"] = detectable_effect(variation, tasks=len(whole), seeds=len(seeds))
+    return told
+
+
+def _comparable(arms: Sequence[Values]) -> bool:
+    """Whether there are two arms or more, with two tasks or more that all of them have."""
+    shared = set.intersection(*({task for task, _ in arm} for arm in arms))
+    return len(arms) > 1 and len(shared) > 1 and len({frozenset(arm) for arm in arms}) == 1
 
 
 def _span(values: Values) -> Span:
-    interval = mean_interval(values)
-    return Span(mean=interval.mean, low=interval.low, high=interval.high)
+    return _as_span(mean_interval(values))
+
+
+def _as_span(interval: Interval) -> Span:
+    return Span(mean=interval.estimate, low=interval.low, high=interval.high)
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _deviation(values: Sequence[float]) -> float:
-    middle = _mean(values)
-    return float((sum((value - middle) ** 2 for value in values) / (len(values) - 1)) ** 0.5)
-
-
 # -- forms of the table -----------------------------------------------------------------------------------
 
-_HEAD = ("row", "success %", "95 %", "reward", "vs baseline", "95 %", "runs", "steps", "tokens")
+_HEAD = (
+    *("row", "success %", "95 %", "reward", "vs baseline", "95 %", "p (Holm)", "detectable", "spread"),
+    *("runs", "steps", "tokens"),
+)
 
 
 def _lines(results: Results) -> list[tuple[str, ...]]:
@@ -196,6 +240,9 @@ def _lines(results: Results) -> list[tuple[str, ...]]:
                 f"{reward.mean:.2f}" if reward else "",
                 f"{100 * gain.mean:+.1f}" if gain else "",
                 f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}" if gain else "",
+                f"{row.p_adjusted:.3f}" if row.p_adjusted is not None else "",
+                f"{100 * row.detectable:.1f}" if row.detectable is not None else "",
+                f"{100 * row.spread.mean:.1f}" if row.spread else "",
                 f"{row.cells}" + (f" of {row.cells + row.missing}" if row.missing else ""),
                 f"{row.steps:.1f}" if row.steps is not None else "",
                 f"{row.tokens:,.0f}" if row.tokens is not None else "",
@@ -218,7 +265,13 @@ def to_markdown(results: Results) -> str:
             parts += ["", f"## {group}", "", f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
         parts.append(f"| {' | '.join(line)} |")
     notes = [f"- {row.name}: {row.note}" for row in results.rows if row.note]
-    return "\n".join([*parts, "", *notes, *([""] if notes else []), f"{results.method}.", ""])
+    said = (
+        f"{results.method}. p: exact sign-flip test over tasks against the baseline, corrected for the number "
+        "of rows (Holm). detectable: the gain in points that so many tasks and seeds find in four of five "
+        "cases. spread: standard deviation of success over initial experiences and training sets, in points, "
+        "freed of sampling noise."
+    )
+    return "\n".join([*parts, "", *notes, *([""] if notes else []), said, ""])
 
 
 def to_csv(results: Results) -> str:
