@@ -1,4 +1,4 @@
-"""Initial experiences of an experiment: from a file, or solutions of some tasks by the environment's oracle."""
+"""Initial experiences of an experiment: from a file, or solutions of tasks by the environment's oracle."""
 
 from __future__ import annotations
 

@@ -266,9 +266,9 @@ def to_markdown(results: Results) -> str:
         parts.append(f"| {' | '.join(line)} |")
     notes = [f"- {row.name}: {row.note}" for row in results.rows if row.note]
     said = (
-        f"{results.method}. p: exact sign-flip test over tasks against the baseline, corrected for the number "
-        "of rows (Holm). detectable: the gain in points that so many tasks and seeds find in four of five "
-        "cases. spread: standard deviation of success over initial experiences and training sets, in points, "
+        f"{results.method}. p: exact sign-flip test over tasks against the baseline, corrected for the "
+        "number of rows (Holm). detectable: the gain in points that so many tasks and seeds find in four of "
+        "five cases. spread: standard deviation of success over initial experiences and training sets, in points, "
         "freed of sampling noise."
     )
     return "\n".join([*parts, "", *notes, *([""] if notes else []), said, ""])
@@ -289,7 +289,5 @@ def to_latex(results: Results) -> str:
     body = [" & ".join(cell.translate(escape) for cell in line) + r" \\" for line in _lines(results)]
     head = " & ".join(cell.translate(escape) for cell in _HEAD) + r" \\"
     columns = "l" + "r" * (len(_HEAD) - 1)
-    return "\n".join(
-        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
-        + [r"\end{tabular}", ""]
-    )
+    top = (rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule")
+    return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}", ""])
