@@ -268,8 +268,8 @@ def to_markdown(results: Results) -> str:
     said = (
         f"{results.method}. p: exact sign-flip test over tasks against the baseline, corrected for the "
         "number of rows (Holm). detectable: the gain in points that so many tasks and seeds find in four of "
-        "five cases. spread: standard deviation of success over initial experiences and training sets, in points, "
-        "freed of sampling noise."
+        "five cases. spread: standard deviation of success over initial experiences and training sets, in "
+        "points, freed of sampling noise."
     )
     return "\n".join([*parts, "", *notes, *([""] if notes else []), said, ""])
 
