@@ -349,7 +349,9 @@ def lock(arguments: list[str]) -> int:
 
 def clean(arguments: list[str]) -> int:
     """Remove caches and builds (never runs/); --all: .venv as well."""
-    names = ["build", "dist", *CACHES] + ([".venv", ".venv-lock", ".mobile-env"] if "--all" in arguments else [])
+    names = ["build", "dist", *CACHES] + (
+        [".venv", ".venv-lock", ".mobile-env"] if "--all" in arguments else []
+    )
     found = [ROOT / name for name in names] + list((ROOT / "src").glob("*.egg-info"))
     for folder in ("src", "tests", "tools", "bench", "examples"):
         found += (ROOT / folder).rglob("__pycache__")

@@ -24,12 +24,12 @@ from bench._common import STEPS, Walker, facts
 import rlem.memory.table as engine
 from rlem.core.types import Situation
 from rlem.environments.registry import make
+from rlem.evidence.intervals import Interval, Values, mean_interval, paired_difference
 from rlem.llm.embedded import EmbeddedReader
 from rlem.memory.config import MemoryConfig
 from rlem.memory.eviction import Eviction, Lesson
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.volatile import InMemoryStore
-from rlem.reports.statistics import Interval, Values, mean_interval, paired_difference
 from rlem.runner.folder import RunFolder
 from rlem.runner.records import EpisodeRecord, RunConfig
 from rlem.runner.setup import make_agent, memory_config
@@ -173,7 +173,7 @@ def success(options: argparse.Namespace) -> None:
 
 
 def _row(name: str, found: Interval, share: tuple[float, float, float], rest: str) -> None:
-    mean = f"{found.mean:6.1%} ({found.low:.1%} to {found.high:.1%})"
+    mean = f"{found.estimate:6.1%} ({found.low:.1%} to {found.high:.1%})"
     print(f"{name:17} {mean:25} {share[0]:5.2f} ({share[1]:.2f} to {share[2]:.2f}) {rest}", flush=True)
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.runs import config, episode
 
+from rlem.evidence.intervals import mean_interval, paired_difference
 from rlem.reports import summarise
-from rlem.reports.statistics import mean_interval, paired_difference
 
 KEYS = st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 2))
 TABLES = st.dictionaries(KEYS, st.floats(-10, 10, allow_nan=False), min_size=1, max_size=24)
@@ -18,10 +18,10 @@ TABLES = st.dictionaries(KEYS, st.floats(-10, 10, allow_nan=False), min_size=1, 
 def test_an_interval_holds_its_mean_and_stays_within_the_values(values: dict[tuple[str, int], float]) -> None:
     """low <= mean <= high, and no resample can leave the range of the values."""
     interval = mean_interval(values, resamples=200)
-    assert interval.low <= interval.mean <= interval.high
+    assert interval.low <= interval.estimate <= interval.high
     assert interval.low >= min(values.values()) - 1e-9
     assert interval.high <= max(values.values()) + 1e-9
-    assert interval.mean == pytest.approx(math.fsum(values.values()) / len(values))
+    assert interval.estimate == pytest.approx(math.fsum(values.values()) / len(values))
 
 
 @given(TABLES, st.floats(-5, 5), st.sampled_from([0.5, 2.0, 3.0]))
@@ -43,7 +43,7 @@ def test_swapping_the_arms_turns_the_sign(
     there, back = (paired_difference(*pair, resamples=50) for pair in [(first, second), (second, first)])
     assert (there.interval is None) == (back.interval is None)
     if there.interval and back.interval:
-        assert there.interval.mean == pytest.approx(-back.interval.mean, abs=1e-9)
+        assert there.interval.estimate == pytest.approx(-back.interval.estimate, abs=1e-9)
     paired = there.interval.values if there.interval else 0
     assert (paired + there.only_first, paired + there.only_second) == (len(first), len(second))
 

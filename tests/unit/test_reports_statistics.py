@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlem.core.errors import UsageError
-from rlem.reports.statistics import LEAST_TASKS, mean_interval, paired_difference
+from rlem.evidence.intervals import LEAST_TASKS, mean_interval, paired_difference
 
 
 def halves(tasks: int) -> dict[tuple[str, int], float]:
@@ -15,7 +15,7 @@ def halves(tasks: int) -> dict[tuple[str, int], float]:
 def test_the_interval_of_ten_coin_flips_is_the_binomial_one() -> None:
     """With 5 of 10 solved the resampled count is binomial(10, 1/2): 2.5 % and 97.5 % lie at 2 and 8."""
     interval = mean_interval(halves(10))
-    assert (interval.mean, interval.low, interval.high) == (0.5, 0.2, 0.8)
+    assert (interval.estimate, interval.low, interval.high) == (0.5, 0.2, 0.8)
     assert (interval.tasks, interval.seeds, interval.values) == (10, 1, 10)
 
 
@@ -40,7 +40,7 @@ def test_tasks_may_have_different_numbers_of_seeds() -> None:
     """The mean is over all values; a task with fewer seeds neither fails nor counts empty places as zero."""
     values = {("a", 0): 1.0, ("a", 1): 1.0, ("a", 2): 1.0, ("b", 0): 1.0, ("c", 1): 0.5}
     interval = mean_interval(values)
-    assert interval.mean == pytest.approx(0.9)
+    assert interval.estimate == pytest.approx(0.9)
     assert interval.low >= 0.5
     assert interval.high == pytest.approx(1.0)
 
@@ -63,7 +63,7 @@ def test_an_interval_says_when_it_means_less_than_it_seems(
     interval = mean_interval(values)
     assert said in interval.note
     assert bool(interval.note) == bool(said)
-    assert interval.low <= interval.mean <= interval.high
+    assert interval.low <= interval.estimate <= interval.high
 
 
 def test_few_tasks_never_exclude_zero() -> None:
@@ -94,7 +94,7 @@ def test_a_difference_uses_shared_pairs_only_and_counts_the_rest() -> None:
     second = {("a", 0): 0.0, ("b", 0): 1.0, ("c", 0): 0.0, ("d", 0): 1.0}
     paired = paired_difference(first, second)
     assert paired.interval is not None
-    assert paired.interval.mean == pytest.approx(1 / 3)
+    assert paired.interval.estimate == pytest.approx(1 / 3)
     assert (paired.interval.tasks, paired.interval.values) == (3, 3)
     assert (paired.only_first, paired.only_second) == (1, 1)
 

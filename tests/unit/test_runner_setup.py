@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 from tests.support.stage import corridor_config, execute, memory_hash, outcome, records_of
 
+from rlem.agents.base import AGENTS, REASONERS
 from rlem.agents.simple import OracleAgent, RandomAgent
 from rlem.core.errors import DataError, ExperienceMemoryError, UnknownNameError, UsageError
+from rlem.llm.base import LanguageModel
 from rlem.llm.embedded import EmbeddedReader
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
@@ -16,7 +18,6 @@ from rlem.memory.transfer import export_episodes
 from rlem.runner.folder import RunFolder
 from rlem.runner.records import RunConfig
 from rlem.runner.setup import (
-    AGENTS,
     default_folder,
     make_agent,
     make_environment,
@@ -29,9 +30,11 @@ from rlem.runner.setup import (
 from rlem.testing.scripted_model import ScriptedModel
 
 
-def agent_of(config: RunConfig, memory: ExperienceMemory | None = None) -> Any:
-    """The agent of a config over the embedded reader."""
-    return make_agent(config, make_environment(config), EmbeddedReader(), memory)
+def agent_of(
+    config: RunConfig, memory: ExperienceMemory | None = None, model: LanguageModel | None = None
+) -> Any:
+    """The agent of a config, over the embedded reader if no model is given."""
+    return make_agent(config, make_environment(config), model or EmbeddedReader(), memory)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,8 @@ def test_agents_have_their_names() -> None:
     """A control runs under the name of its agent, so that arms can be told apart by arm alone."""
     for name in AGENTS:
         if name != "static":
-            assert agent_of(corridor_config(agent=name)).name == name
+            model = ScriptedModel([]) if name in REASONERS else EmbeddedReader()
+            assert agent_of(corridor_config(agent=name), model=model).name == name
 
 
 def test_random_and_oracle_need_no_model(tmp_path: Path) -> None:

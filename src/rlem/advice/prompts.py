@@ -1,7 +1,7 @@
 """Prompt styles: the constant system text of an environment, and its input and exemplar blocks.
 
 The forms are written down in docs/advice.md under "Grammar of a prompt"; the embedded reader depends on
-them. The texts lie beside this module in ``prompts/<style>/``.
+them. The texts lie beside this module in ``prompts/``, in a folder for each style and each agent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import zip_longest
 from typing import Any
 
 from rlem.advice.actions import GENERIC, WEBSHOP, WIKIHOW, Grammar, bare_element
@@ -22,6 +23,7 @@ NEW_INPUT = "New input:"
 CLOSING = 'Answer for the new input now. The first line of the answer is "Encouraged:".'
 
 _HISTORY = 5
+_MAX_THOUGHT = 500
 _ELEMENT = re.compile(r"[A-Z]+\((\d+)\b", re.ASCII)
 _WEBSHOP_HEADERS = HEADERS | {"observation"}
 _WIKIHOW_HEADERS = HEADERS | {"screen", "instruction", "last reward", "total reward"}
@@ -30,7 +32,10 @@ _GENERIC_HEADERS = HEADERS | {"observation", "instruction"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptInput:
-    """What one decision is taken on, as an input block shows it. ``reasons`` run along with ``history``."""
+    """What one decision is taken on, as an input block shows it. ``reasons`` run along with ``history``.
+
+    ``thoughts``: the reasons are thoughts, shown between the actions of the whole episode (ReAct).
+    """
 
     task: str
     observation: str
@@ -40,6 +45,7 @@ class PromptInput:
     last_reward: float = 0.0
     total_reward: float = 0.0
     subtask: str = ""
+    thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +109,12 @@ def _advice(advice: Iterable[Advice], plain: bool) -> list[str]:
 
 
 def _history(given: PromptInput) -> list[str]:
+    if given.thoughts:
+        lines = ["Thoughts and Actions:"]
+        for action, thought in zip_longest(given.history, given.reasons, fillvalue=""):
+            lines += [f"Thought: {one_line(thought, _MAX_THOUGHT)}"] if thought else []
+            lines.append(f"Action: {one_line(action)}")
+        return lines
     start = max(0, len(given.history) - _HISTORY)
     return ["Last 5 Actions:", *action_items(given.history[start:], given.reasons[start:])]
 
@@ -179,14 +191,20 @@ def style_names() -> tuple[str, ...]:
 
 
 @cache
-def prompt_style(name: str) -> PromptStyle:
+def prompt_text(name: str) -> str:
+    """A packaged text: ``prompts/<name>.txt`` without the blanks at its ends."""
+    texts = resources.files("rlem.advice").joinpath("prompts")
+    return texts.joinpath(f"{name}.txt").read_text(encoding="utf-8").strip()
+
+
+@cache
+def prompt_style(name: str, answer: str = "answer") -> PromptStyle:
     """The style that goes with an environment of that name; ``generic`` serves agents of one's own.
 
+    ``answer`` is the packaged text on the form of the answer, as ``react/answer``.
     Raises UnknownNameError, which proposes the nearest name.
     """
     if name not in _STYLES:
         raise UnknownNameError("prompt style", name, _STYLES)
-    texts = resources.files("rlem.advice").joinpath("prompts")
-    own = texts.joinpath(name, "system.txt").read_text(encoding="utf-8").strip()
-    answer = texts.joinpath("answer.txt").read_text(encoding="utf-8").strip()
-    return PromptStyle(name=name, system_text=f"{own}\n\n{answer}", **_STYLES[name])
+    texts = [prompt_text(text) for text in (f"{name}/system", "input", answer)]
+    return PromptStyle(name=name, system_text="\n\n".join(texts), **_STYLES[name])

@@ -9,8 +9,17 @@ from typing import Protocol, runtime_checkable
 from rlem.core.types import JSON, Situation, Step, Task
 from rlem.llm.base import Usage
 
-AGENTS = ("rememberer", "llm-only", "static", "random", "human", "oracle")
-"""Agents by name; all but ``rememberer`` have nothing to train."""
+MEMORY_AGENTS = ("rememberer", "react-memory")
+"""Agents that recall from a memory; all others have nothing to train."""
+
+REASONERS = ("react", "react-memory", "rci", "chain-of-thought", "reflexion")
+"""Agents that have a model think in words of its own: the embedded reader cannot."""
+
+MODEL_AGENTS = ("rememberer", "llm-only", "static", *REASONERS)
+"""Agents that ask a model."""
+
+AGENTS = (*MODEL_AGENTS, "random", "human", "oracle")
+"""All agents by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

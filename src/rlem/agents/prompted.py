@@ -1,13 +1,18 @@
-"""Agents that ask a language model: with recalled exemplars (Rememberer), fixed ones, or none."""
+"""Agents that ask a language model: with recalled exemplars (Rememberer), fixed ones, or none.
+
+What agents that think, plan or criticise share with them is here too: how a prompt is built under its budget,
+asked, asked again, and read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
 from rlem.advice import (
     Exemplar,
+    Grammar,
     ParsedAnswer,
     PromptInput,
     PromptStyle,
@@ -18,11 +23,13 @@ from rlem.advice import (
     retry_message,
 )
 from rlem.advice.choice import CHOICES, EXPLORATIONS, Choose, Explore, exploration
+from rlem.advice.prompts import CLOSING
 from rlem.agents.base import Decision, View
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.seeds import derive_seed, generator
 from rlem.core.types import JSON
 from rlem.llm.base import Completion, LanguageModel, Prompt, Usage
+from rlem.llm.embedded import EmbeddedReader
 from rlem.memory.experience import Recalled
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.ranking import RANKS, Rank
@@ -91,22 +98,76 @@ class ExemplarSource(Protocol):
     def __call__(self, view: View) -> list[tuple[Exemplar, Recalled | None]]: ...
 
 
+def no_exemplars(view: View) -> list[tuple[Exemplar, Recalled | None]]:
+    """The source of agents that are shown none."""
+    return []
+
+
+def _read(text: str, known: Sequence[str], grammar: Grammar) -> ParsedAnswer:
+    return parse_answer(text, known=known, grammar=grammar)
+
+
+def _again(parsed: ParsedAnswer, grammar: Grammar) -> str:
+    return retry_message(parsed, grammar=grammar)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerForm:
+    """How an agent has its answers written, and how they are read.
+
+    text             packaged text on the form of the answer, the end of the system part
+    closing          last lines of a prompt
+    stop             where an answer is cut
+    thinking_tokens  what an answer may take beyond ``max_tokens``
+    thoughts         reasons are thoughts: kept whole, and shown between the actions of the episode
+    read             (answer, available actions, grammar) -> what it says to do
+    again            (unusable answer, grammar) -> what is added to the prompt when it is asked again
+    """
+
+    text: str = "answer"
+    closing: str = CLOSING
+    stop: tuple[str, ...] = ("Discouraged",)
+    thinking_tokens: int = 0
+    thoughts: bool = False
+    read: Callable[[str, Sequence[str], Grammar], ParsedAnswer] = _read
+    again: Callable[[ParsedAnswer, Grammar], str] = _again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A model's last answer to one question, with what it took to get it."""
+
+    text: str
+    parsed: ParsedAnswer
+    usage: Usage
+    repairs: Mapping[str, int] = field(default_factory=dict)
+
+
 class PromptedAgent:
-    """Builds a prompt, asks the model, parses the answer; an unusable one is asked for once again."""
+    """Builds a prompt, asks the model, reads the answer; an unusable one is asked for once again.
+
+    ``notes`` gives what the agent tells itself at a view; it stands behind the new input. ``style`` by name
+    goes with the ``form``; a style of one's own has to describe the form in its system text.
+    """
 
     def __init__(
         self,
         name: str,
         model: LanguageModel,
         style: PromptStyle | str,
-        source: ExemplarSource,
+        source: ExemplarSource = no_exemplars,
         options: PromptOptions | None = None,
+        *,
+        form: AnswerForm | None = None,
+        notes: Callable[[View], str] = lambda view: "",
     ) -> None:
         self._name = name
         self._model = model
-        self._style = prompt_style(style) if isinstance(style, str) else style
+        self._form = form or AnswerForm()
+        self._style = prompt_style(style, self._form.text) if isinstance(style, str) else style
         self._source = source
         self._options = options or PromptOptions()
+        self._notes = notes
 
     @property
     def name(self) -> str:
@@ -115,7 +176,22 @@ class PromptedAgent:
 
     def act(self, view: View) -> Decision:
         """One decision. Raises only ModelError."""
-        options = self._options
+        prompt, advice = self.prompt(view, self._notes(view))
+        return self.decision(view, self.ask(prompt, view), advice)
+
+    def prompt(self, view: View, notes: str = "", *, closing: str = "") -> tuple[Prompt, tuple[JSON, ...]]:
+        """The prompt of a view, and the JSON form of its exemplars. ``closing`` in place of the form's.
+
+        Notes take a quarter of the budget at most; their end is cut.
+        """
+        options, count = self._options, self._model.count_tokens
+        while notes and count(notes) > options.max_input_tokens // 4:
+            notes = notes[: len(notes) * 3 // 4]
+        end = "\n\n".join(part for part in (notes, closing or self._form.closing) if part)
+
+        def ended(text: str) -> str:
+            return text.removesuffix(CLOSING) + end
+
         candidates = self._source(view)
         built = build_prompt(
             self._style,
@@ -128,48 +204,66 @@ class PromptedAgent:
                 last_reward=view.last_reward,
                 total_reward=view.total_reward,
                 subtask=view.step.subtask,
+                thoughts=self._form.thoughts,
             ),
             [exemplar for exemplar, _ in candidates],
-            count_tokens=self._model.count_tokens,
+            count_tokens=lambda text: count(ended(text)),
             max_input_tokens=options.max_input_tokens,
             k=options.k,
             compat=options.compat,
         )
-        prompt = Prompt(system=built.prompt.system, user=built.prompt.user)
         used = {id(exemplar) for exemplar in built.used}
         advice = tuple(_advice_json(e, r, self._style) for e, r in candidates if id(e) in used)
-        completion, parsed, usage, repairs = self._ask(prompt, view)
-        return Decision(
-            action=parsed.action,
-            reason=self._style.note(parsed.action or "", view.step.observation) or parsed.reason,
-            failure=parsed.failure,
-            usage=usage,
-            repairs=repairs,
-            advice=advice,
-            answer=completion.text,
-        )
+        return Prompt(system=built.prompt.system, user=ended(built.prompt.user)), advice
 
-    def _ask(self, prompt: Prompt, view: View) -> tuple[Completion, ParsedAnswer, Usage, dict[str, int]]:
+    def ask(self, prompt: Prompt, view: View, *turn: str) -> Answer:
+        """Asks for an action, and again with the error while the answer cannot be used.
+
+        ``turn`` names the question where a decision takes several: each draws its own chance.
+        """
+        form, grammar = self._form, self._style.grammar
         usage, repairs = Usage(), dict[str, int]()
         for attempt in range(self._options.retries + 1):
-            completion = self._model.complete(
-                prompt,
-                max_tokens=self._options.max_tokens,
-                temperature=self._options.temperature,
-                stop=("Discouraged",),
-                seed=derive_seed(view.seed, view.step_index, attempt) % 2**31,
+            completion = self.say(
+                prompt, view, attempt, *turn, stop=form.stop, more_tokens=form.thinking_tokens
             )
             usage += completion.usage
-            parsed = parse_answer(completion.text, known=view.step.actions, grammar=self._style.grammar)
+            parsed = form.read(completion.text, view.step.actions, grammar)
             for kind, count in parsed.repairs.items():
                 repairs[kind] = repairs.get(kind, 0) + count
             if parsed.action is not None:
                 break
             if attempt < self._options.retries:
                 repairs["asked-again"] = repairs.get("asked-again", 0) + 1
-                again = retry_message(parsed, grammar=self._style.grammar)
-                prompt = Prompt(system=prompt.system, user=f"{prompt.user}\n\n{again}")
-        return completion, parsed, usage, repairs
+                prompt = Prompt(system=prompt.system, user=f"{prompt.user}\n\n{form.again(parsed, grammar)}")
+        return Answer(text=completion.text, parsed=parsed, usage=usage, repairs=repairs)
+
+    def say(
+        self, prompt: Prompt, view: View, *turn: object, stop: tuple[str, ...] = (), more_tokens: int = 0
+    ) -> Completion:
+        """One call of the model; without ``stop`` its text is free."""
+        return self._model.complete(
+            prompt,
+            max_tokens=self._options.max_tokens + more_tokens,
+            temperature=self._options.temperature,
+            stop=stop,
+            seed=derive_seed(view.seed, view.step_index, *turn) % 2**31,
+        )
+
+    def decision(self, view: View, answer: Answer, advice: tuple[JSON, ...]) -> Decision:
+        """What an answer decides."""
+        parsed = answer.parsed
+        note = self._style.note(parsed.action or "", view.step.observation)
+        reason = f"{parsed.reason} {note}".strip() if self._form.thoughts else note or parsed.reason
+        return Decision(
+            action=parsed.action,
+            reason=reason,
+            failure=parsed.failure,
+            usage=answer.usage,
+            repairs=answer.repairs,
+            advice=advice,
+            answer=answer.text,
+        )
 
 
 def rememberer(
@@ -185,6 +279,15 @@ def rememberer(
 
     Source: Zhang et al. 2023, section 3.
     """
+    return PromptedAgent(name, model, style, recalled_exemplars(memory, options, reward_range), options)
+
+
+def recalled_exemplars(
+    memory: ExperienceMemory,
+    options: PromptOptions | None = None,
+    reward_range: tuple[float, float] | None = None,
+) -> ExemplarSource:
+    """Exemplars of the most similar experiences; what says nothing about any action is left out."""
     chosen = options or PromptOptions()
 
     def recalled(view: View) -> list[tuple[Exemplar, Recalled | None]]:
@@ -211,14 +314,14 @@ def rememberer(
                 pairs.append((exemplar, item))
         return pairs
 
-    return PromptedAgent(name, model, style, recalled, chosen)
+    return recalled
 
 
 def llm_only(
     model: LanguageModel, style: str, options: PromptOptions | None = None, *, name: str = "llm-only"
 ) -> PromptedAgent:
     """The model alone: the same prompt without any exemplar."""
-    return PromptedAgent(name, model, style, lambda view: [], options)
+    return PromptedAgent(name, model, style, options=options)
 
 
 def static_exemplars(
@@ -230,26 +333,41 @@ def static_exemplars(
     name: str = "static",
 ) -> PromptedAgent:
     """The same exemplars at every step, whatever the situation."""
+    return PromptedAgent(name, model, style, fixed_exemplars(exemplars), options)
+
+
+def fixed_exemplars(exemplars: Sequence[Exemplar]) -> ExemplarSource:
+    """The same exemplars for every view. Errors: UsageError without any."""
     if not exemplars:
         raise UsageError("static exemplars need at least one exemplar")
     fixed: list[tuple[Exemplar, Recalled | None]] = [(exemplar, None) for exemplar in exemplars]
-    return PromptedAgent(name, model, style, lambda view: fixed, options)
+    return lambda view: fixed
 
 
 def exemplars_of(memory: ExperienceMemory, options: PromptOptions | None = None) -> list[Exemplar]:
     """Fixed exemplars from a memory: its experiences of highest value, at most k, the best first.
 
-    Each observation kind is shown once if it can be: experiences of the same actions are not repeated.
+    Each observation kind is shown once: experiences of the same actions and instruction are not repeated.
     """
     chosen = options or PromptOptions()
     ranked = sorted(memory.experiences(), key=lambda e: (-e.best.q_value, -e.samples, e.key))
-    picked, seen = [], set[tuple[str, ...]]()
+    picked, seen = [], set[tuple[str, tuple[str, ...]]]()
     for experience in ranked:
-        if experience.situation.actions not in seen:
-            seen.add(experience.situation.actions)
+        kind = (experience.situation.subtask, experience.situation.actions)
+        if kind not in seen:
+            seen.add(kind)
             item = Recalled(experience=experience, similarity=1.0)
             picked.append(advise(item, rng=generator(experience.key), discourage=chosen.discourage))
     return picked[: chosen.k]
+
+
+def need_reasoner(agent: str, model: LanguageModel) -> None:
+    """Refuses the embedded reader: it answers by rules, and has no words of its own to think in."""
+    if model.name.endswith(EmbeddedReader.name):
+        raise UsageError(
+            f"agent {agent!r} needs a language model: the embedded reader answers rlem's prompt by rules; it "
+            "cannot think, plan, criticise or reflect. Name a model, as --model openai:NAME"
+        )
 
 
 def _advice_json(exemplar: Exemplar, recalled: Recalled | None, style: PromptStyle) -> JSON:

@@ -15,6 +15,7 @@ from rlem.cli.data import data
 from rlem.cli.environments import env
 from rlem.cli.groups import HelpfulGroup
 from rlem.cli.memory import memory
+from rlem.cli.reproduce import reproduce
 from rlem.cli.runs import evaluate, report, train
 from rlem.core.errors import RlemError
 
@@ -43,7 +44,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
-for _command in (train, evaluate, report, memory, env, data):
+for _command in (train, evaluate, reproduce, report, memory, env, data):
     cli.add_command(_command)
 
 

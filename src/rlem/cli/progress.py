@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rlem.agents.base import MEMORY_AGENTS
 from rlem.runner.records import Arm, EpisodeRecord, Phase, RunConfig
 
 
@@ -20,7 +21,7 @@ class LiveObserver:
 
     def __init__(self, config: RunConfig, tasks: tuple[int, int], console: Console) -> None:
         train, test = tasks
-        arms = 2 if config.control and config.agent == "rememberer" else 1
+        arms = 2 if config.control and config.agent in MEMORY_AGENTS else 1
         per_seed = train * config.epochs + test * (config.epochs + 1) * arms
         self._train, self._training = train, False
         self._total = per_seed * len(config.seeds)

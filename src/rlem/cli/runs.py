@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rlem.agents.base import AGENTS
+from rlem.agents.base import AGENTS, MEMORY_AGENTS, MODEL_AGENTS
 from rlem.cli.memory import open_file
 from rlem.cli.options import (
     NearChoice,
@@ -124,7 +124,11 @@ def train(environment: str, **options: Any) -> None:
 @click.option("--test", "test_tasks", help="Task set, or range A:B (test).")
 @click.option("--seeds", default="1", show_default=True, help="A count, or a list as 0,7.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
-@click.option("--initial", type=click.Path(path_type=Path), help="Exemplars of the agent 'static'.")
+@click.option(
+    "--initial",
+    type=click.Path(path_type=Path),
+    help="Exemplars of static, react, rci, chain-of-thought, reflexion.",
+)
 @environment_options
 @model_options
 @agent_options
@@ -142,7 +146,7 @@ def evaluate(environment: str, **options: Any) -> None:
     """
     out, workers, memory_file = options.pop("out"), options.pop("workers"), options.pop("memory_file")
     agent, initial = options.pop("agent"), options.pop("initial")
-    if agent == "rememberer" and memory_file is None:
+    if agent in MEMORY_AGENTS and memory_file is None:
         raise UsageError(
             "rlem eval needs --memory FILE, or another --agent (llm-only: the model without a memory)"
         )
@@ -152,7 +156,7 @@ def evaluate(environment: str, **options: Any) -> None:
         with open_file(memory_file):  # one that is no memory is refused before the run folder is made
             pass
     values, world = _common(environment, options)
-    needs_model = agent in ("rememberer", "llm-only", "static")
+    needs_model = agent in MODEL_AGENTS
     values |= model_config(options) if needs_model else {"model": agent}
     config = make_config(
         **values,

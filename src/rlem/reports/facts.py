@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from rlem.reports.statistics import Values
+from rlem.evidence.intervals import Values
 from rlem.runner.records import Arm, EpisodeRecord, Phase, UsageRecord
 
 WITHOUT_MEMORY = " without memory"

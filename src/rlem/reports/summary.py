@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rlem.core.errors import UsageError
-from rlem.reports import statistics, wording
+from rlem.evidence import intervals as statistics
+from rlem.reports import wording
 from rlem.reports.facts import WITHOUT_MEMORY, Cell, EpisodeFacts, RunFacts, gather, total, total_usage
 from rlem.reports.reading import EPISODES, EpisodeFile, read_config
 from rlem.reports.schema import Count, Difference, Metric, Outcomes, Score, Summary, Training
@@ -107,10 +108,10 @@ def _score(cell: Cell, seed: int) -> Score:
         agent=wording.agent_label(cell.agent, cell.arm),
         arm=cell.arm,
         epoch=cell.epoch,
-        success=success.mean,
+        success=success.estimate,
         success_low=success.low,
         success_high=success.high,
-        reward=reward.mean,
+        reward=reward.estimate,
         reward_low=reward.low,
         reward_high=reward.high,
         tasks=success.tasks,
@@ -154,7 +155,7 @@ def _difference(metric: Metric, first: Cell | None, second: Cell | None, seed: i
     interval = paired.interval
     return Difference(
         metric=metric,
-        mean=interval.mean,
+        mean=interval.estimate,
         low=interval.low,
         high=interval.high,
         tasks=interval.tasks,

@@ -6,9 +6,9 @@ import re
 from pathlib import PurePath
 from typing import Any
 
+from rlem.evidence.intervals import LEAST_TASKS
 from rlem.reports.facts import WITHOUT_MEMORY
 from rlem.reports.schema import Difference, Outcomes, Score
-from rlem.reports.statistics import LEAST_TASKS
 from rlem.runner.records import Arm, RunConfig
 
 READER = (

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rlem.agents.base import AGENTS, Agent
-from rlem.agents.prompted import PromptOptions, exemplars_of, llm_only, rememberer, static_exemplars
+from rlem.advice import Exemplar
+from rlem.agents.base import AGENTS, MEMORY_AGENTS, Agent
+from rlem.agents.chain_of_thought import chain_of_thought
+from rlem.agents.prompted import (
+    ExemplarSource,
+    PromptOptions,
+    exemplars_of,
+    fixed_exemplars,
+    llm_only,
+    no_exemplars,
+    recalled_exemplars,
+    rememberer,
+    static_exemplars,
+)
+from rlem.agents.rci import rci
+from rlem.agents.react import react
+from rlem.agents.reflexion import Reflections, no_reflections, reflexion
 from rlem.agents.simple import HumanAgent, OracleAgent, RandomAgent
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.environments.base import Environment
@@ -33,6 +48,14 @@ SIMILARITIES = {"webshop": "webshop-text", "wikihow": "wikihow", "mobile-env": "
 
 _PHONES = ("wikihow", "mobile-env")
 """Environments whose observations are screens of a phone."""
+
+_REASONERS: Mapping[str, Callable[..., Agent]] = {
+    "react": react,
+    "react-memory": react,
+    "rci": rci,
+    "chain-of-thought": chain_of_thought,
+    "reflexion": reflexion,
+}
 
 MEMORY_OPTIONS = (
     *("similarity", "task_weight", "embedding_folder"),
@@ -107,8 +130,12 @@ def make_agent(
     environment: Environment,
     model: LanguageModel | None,
     memory: ExperienceMemory | None,
+    reflections: Reflections = no_reflections,
 ) -> Agent:
-    """The agent of a config, with a memory or (None) as its own control without one."""
+    """The agent of a config, with a memory or (None) as its own control without one.
+
+    ``reflections``: what the agent ``reflexion`` wrote after earlier trials.
+    """
     if config.agent not in AGENTS:
         raise UnknownNameError("agent", config.agent, AGENTS)
     if config.agent == "random":
@@ -123,15 +150,34 @@ def make_agent(
     if model is None:
         raise UsageError(f"agent {config.agent!r} needs a model")
     style, options = _style(environment.name), prompt_options(config)
+    if config.agent in _REASONERS:
+        source = _exemplars(config, memory, options, environment)
+        more = {"reflections": reflections} if config.agent == "reflexion" else {}
+        return _REASONERS[config.agent](model, style, options, source=source, name=config.agent, **more)
     if config.agent == "static":
-        with_initial = ExperienceMemory(InMemoryStore(), memory_config(config))
         if not config.initial_memory:
             raise UsageError("agent 'static' needs initial experiences: give --initial FILE")
-        load_initial(with_initial, Path(config.initial_memory))
-        return static_exemplars(exemplars_of(with_initial, options), model, style, options)
+        return static_exemplars(_initial_exemplars(config, options), model, style, options)
     if config.agent == "rememberer" and memory is not None:
         return rememberer(memory, model, style, options, reward_range=environment.reward_range)
     return llm_only(model, style, options, name=config.agent)
+
+
+def _exemplars(
+    config: RunConfig, memory: ExperienceMemory | None, options: PromptOptions, environment: Environment
+) -> ExemplarSource:
+    """What an agent that reasons is shown: recalled exemplars, the fixed ones of --initial, or none."""
+    if config.agent in MEMORY_AGENTS:
+        if memory is None:
+            return no_exemplars
+        return recalled_exemplars(memory, options, environment.reward_range)
+    return fixed_exemplars(_initial_exemplars(config, options)) if config.initial_memory else no_exemplars
+
+
+def _initial_exemplars(config: RunConfig, options: PromptOptions) -> list[Exemplar]:
+    initial = ExperienceMemory(InMemoryStore(), memory_config(config))
+    load_initial(initial, Path(config.initial_memory))
+    return exemplars_of(initial, options)
 
 
 def person(environment: Environment, max_steps: int) -> HumanAgent:
@@ -162,7 +208,7 @@ def make_run(
     def memory_of(seed: int) -> ExperienceMemory:
         if memory_file is not None:
             return ExperienceMemory(SQLiteStore(memory_file, read_only=True))
-        return open_memory(config, folder.memory_path(seed) if config.agent == "rememberer" else None)
+        return open_memory(config, folder.memory_path(seed) if config.agent in MEMORY_AGENTS else None)
 
     return Run(
         config,

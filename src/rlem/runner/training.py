@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from rlem.agents.base import Agent
+from rlem.agents.base import MEMORY_AGENTS, Agent
 from rlem.core.errors import RunError
 from rlem.core.types import Task
 from rlem.environments.base import Environment
@@ -115,7 +115,7 @@ class Run:
         arms: list[tuple[Arm, ExperienceMemory | None]] = [("memory", memory)]
         if self.config.control:
             arms.append(("no-memory", None))
-        if self.config.agent != "rememberer":
+        if self.config.agent not in MEMORY_AGENTS:
             arms = [("no-memory", None)]
         for arm, given in arms:
             jobs = self._jobs("eval", epoch, arm, seed, tasks)

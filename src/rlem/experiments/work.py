@@ -1,0 +1,124 @@
+"""Playing the cells of an experiment, side by side in processes. Whatever is killed goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rlem.environments.base import Environment
+from rlem.experiments.cells import Cell
+from rlem.reports.reading import EPISODES, EpisodeFile
+from rlem.runner.folder import RunFolder
+from rlem.runner.records import RunConfig
+from rlem.runner.setup import make_environment, make_run
+
+DONE = "done.json"
+"""In a cell's folder once all of it is played: the outcome of each test task after each epoch."""
+
+Finished = Callable[[Cell], None]
+
+
+def play_cells(
+    cells: Sequence[Cell], folder: Path, *, workers: int = 1, finished: Finished | None = None
+) -> None:
+    """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
+
+    Cells with one key are one run. Errors of a cell stop what has not begun; what is played is kept.
+    """
+    todo: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if is_done(folder, cell):
+            if finished:
+                finished(cell)
+        else:
+            todo.setdefault(cell.key, []).append(cell)
+    if workers == 1:
+        for same in todo.values():
+            _play(place_of(folder, same[0]), same[0].config)
+            _tell(same, finished)
+        return
+    # Spawned, not forked: the caller may have threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running: dict[Future[None], list[Cell]] = {
+            pool.submit(_play, place_of(folder, same[0]), same[0].config): same for same in todo.values()
+        }
+        try:
+            while running:
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    same = running.pop(future)
+                    future.result()
+                    _tell(same, finished)
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _tell(cells: Iterable[Cell], finished: Finished | None) -> None:
+    for cell in cells:
+        if finished:
+            finished(cell)
+
+
+def place_of(folder: Path, cell: Cell) -> Path:
+    """The folder of a cell's run."""
+    return folder / "cells" / cell.key
+
+
+def is_done(folder: Path, cell: Cell) -> bool:
+    """Whether all of it is played."""
+    return (place_of(folder, cell) / DONE).is_file()
+
+
+def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, dict[str, Any]]]:
+    """Epoch -> test task -> {success, reward, steps, tokens, cost_usd} of a finished cell."""
+    data = json.loads((place_of(folder, cell) / DONE).read_text("utf-8"))
+    return {int(epoch): tasks for epoch, tasks in data.items()}
+
+
+def _play(path: Path, config: RunConfig) -> None:
+    from rlem.llm.registry import make_model
+
+    model = None
+    if config.model != "none":
+        base_url = config.model_options.get("base_url")
+        model = make_model(config.model, base_url=base_url, api_key=os.environ.get("OPENAI_API_KEY"))
+    folder = RunFolder(path)
+    run = make_run(config, folder, model, environment=_environment(config.model_dump_json()))
+    try:
+        run.execute()
+    finally:
+        if model is not None:
+            model.close()
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for _, record in EpisodeFile(path / EPISODES):
+        if record.phase == "eval":
+            usage = record.usage
+            found.setdefault(record.epoch, {})[record.task_id] = {
+                "success": record.success,
+                "reward": record.reward,
+                "steps": len(record.steps),
+                "tokens": usage.prompt_tokens + usage.completion_tokens,
+                "cost_usd": usage.cost_usd,
+                "broken": record.status == "broken",
+            }
+    part = path / f"{DONE}.part"
+    part.write_text(json.dumps(found, sort_keys=True), encoding="utf-8")
+    part.replace(path / DONE)
+
+
+def _environment(config: str) -> Environment:
+    """The environment of a config; a process opens each only once, and every cell plays on a spawned one."""
+    told = RunConfig.model_validate_json(config)
+    return _opened(told.environment, json.dumps(told.environment_options, sort_keys=True)).spawn()
+
+
+@lru_cache(maxsize=2)
+def _opened(name: str, options: str) -> Environment:
+    return make_environment(RunConfig(environment=name, environment_options=json.loads(options)))

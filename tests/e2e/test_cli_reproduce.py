@@ -1,0 +1,98 @@
+"""``rlem reproduce`` as a process: a table from a file, resumed after a kill, clear words on wrong input."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from tests.support.command import rlem, start
+
+EXPERIMENT = """
+name = "tiny"
+environment = "corridor"
+baseline = "alone"
+train = ["0:10"]
+
+[size]
+test = "10:20"
+seeds = 3
+epochs = 2
+
+[short]
+test = "10:14"
+seeds = 1
+epochs = 1
+
+[[rows]]
+name = "alone"
+agent = "llm-only"
+
+[[rows]]
+name = "with memory"
+
+[[rows]]
+name = "chance"
+agent = "random"
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder with the experiment's file."""
+    (tmp_path / "tiny.toml").write_text(EXPERIMENT)
+    return tmp_path
+
+
+def test_a_table_from_a_file(here: Path) -> None:
+    """All rows are played, in processes of their own; the four files are there; memory is ahead."""
+    done = rlem("reproduce", "tiny.toml", "--workers", "2", cwd=here)
+    assert done.returncode == 0, done.stderr
+    folder = here / "experiments" / "tiny"
+    results = json.loads((folder / "results.json").read_text())
+    rows = {row["name"]: row for row in results["rows"]}
+    assert list(rows) == ["alone", "with memory", "chance"]
+    assert all(row["missing"] == 0 and row["cells"] == 3 for row in rows.values())
+    assert rows["with memory"]["gain"]["mean"] > 0
+    assert "not an LLM" in results["model_is"]
+    assert "| with memory |" in done.stdout
+    for name in ("report.md", "results.csv", "results.tex"):
+        assert "with memory" in (folder / name).read_text()
+    again = rlem("reproduce", "tiny.toml", "--dry-run", cwd=here)
+    assert "0 of them to play" in again.stderr
+
+
+def test_killed_and_resumed_it_ends_the_same(here: Path) -> None:
+    """Killed after its first run, the same command plays the rest; results are those of an unbroken one."""
+    with start("reproduce", "tiny.toml", "--workers", "1", cwd=here) as process:
+        deadline = time.monotonic() + 120
+        while not list(here.glob("experiments/tiny/cells/*/done.json")):
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    assert rlem("reproduce", "tiny.toml", "--workers", "1", cwd=here).returncode == 0
+    assert rlem("reproduce", "tiny.toml", "--out", "whole", "--workers", "1", cwd=here).returncode == 0
+    resumed, whole = (
+        (here / folder / "results.json").read_text() for folder in ("experiments/tiny", "whole")
+    )
+    assert resumed == whole
+
+
+def test_short_lists_and_wrong_input(here: Path) -> None:
+    """--short plays less; list names the bundled ones; what is wrong is told in one line."""
+    short = rlem("reproduce", "tiny.toml", "--short", "--dry-run", cwd=here)
+    assert "3 rows, 3 runs" in short.stderr
+    assert {line.split()[0] for line in rlem("reproduce", "list", cwd=here).stdout.splitlines()} == {
+        "webshop",
+        "wikihow",
+    }
+    unknown = rlem("reproduce", "wikihw", cwd=here)
+    assert unknown.returncode == 2
+    assert "did you mean 'wikihow'" in unknown.stderr
+    (here / "broken.toml").write_text(EXPERIMENT.replace("agent =", "agnet =", 1))
+    broken = rlem("reproduce", "broken.toml", cwd=here)
+    assert broken.returncode != 0
+    assert "unknown key 'agnet'; did you mean 'agent'" in broken.stderr
+    assert len(broken.stderr.strip().splitlines()) == 1

@@ -1,0 +1,284 @@
+"""Experiments: what a file may say, the cells it makes, the table that comes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlem.core.errors import DataError, UnknownNameError, UsageError
+from rlem.environments.registry import make
+from rlem.experiments.cells import Cell, Ready, cells_of, code_version
+from rlem.experiments.initial import prepare, solutions
+from rlem.experiments.schema import Experiment, bundled, load, parse
+from rlem.experiments.table import gather, to_csv, to_latex, to_markdown
+from rlem.experiments.work import DONE, is_done, outcomes, play_cells
+from rlem.runner.records import RunConfig
+from rlem.runner.setup import make_agent, make_environment
+
+TEXT = """
+name = "tiny"
+title = "A tiny experiment"
+environment = "corridor"
+baseline = "alone"
+static = "fixed"
+train = ["0:4", "4:8"]
+initial = ["none", "E0"]
+
+[size]
+test = "10:14"
+seeds = 2
+epochs = 1
+
+[short]
+test = "10:12"
+seeds = 1
+epochs = 1
+rows = ["alone", "with memory"]
+
+[[initials]]
+name = "E0"
+tasks = "8:9"
+
+[[rows]]
+name = "alone"
+agent = "llm-only"
+
+[[rows]]
+name = "fixed"
+agent = "static"
+initial = ["E0"]
+
+[[rows]]
+name = "with memory"
+
+[[rows]]
+name = "one exemplar"
+group = "Retrieval"
+initial = ["none"]
+train = ["0:4"]
+agent_options = { k = 1 }
+note = "One exemplar at most."
+"""
+
+
+def tiny() -> Experiment:
+    """The experiment above."""
+    return parse(TEXT, "tiny.toml")
+
+
+def ready(folder: Path) -> dict[str, Ready]:
+    """Its initial experiences."""
+    return prepare(tiny(), make("corridor"), folder / "initial", None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('baseline = "alone"', 'baseline = "alnoe"', "unknown row 'alnoe'; did you mean 'alone'"),
+        ('title = ', 'titel = ', "unknown key 'titel'; did you mean 'title'"),
+        ('group = "Retrieval"', 'gruop = "Retrieval"', "unknown key 'gruop'; did you mean 'group'"),
+        ('seeds = 2', 'seeds = 0', "size.seeds"),
+        ('seeds = 2', 'sseeds = 2', "size: unknown key 'sseeds'; did you mean 'seeds'"),
+        ('tasks = "8:9"', '', "needs either file or tasks"),
+        ('name = "fixed"', 'name = "alone"', "two of the rows are called 'alone'"),
+        ('initial = ["E0"]', 'initial = ["E1"]', "unknown initial 'E1'"),
+        ('rows = ["alone", "with memory"]', 'rows = ["alone", "memory"]', "unknown row 'memory'"),
+        ('environment = "corridor"', '', "environment: Field required"),
+        ('name = "tiny"', 'name = tiny', "is not TOML"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_said(old: str, new: str, told: str) -> None:
+    """The error names the place, what is unknown there, and the nearest known name."""
+    assert old in TEXT
+    with pytest.raises(DataError, match=r"tiny\.toml") as caught:
+        parse(TEXT.replace(old, new, 1), "tiny.toml")
+    assert told in str(caught.value)
+
+
+def test_bundled_experiments_are_whole() -> None:
+    """Each can be loaded; each row's agent and options are known to the runner; task sets exist."""
+    assert set(bundled()) == {"webshop", "wikihow"}
+    for name in bundled():
+        experiment, _ = load(name)
+        world = make(experiment.environment)
+        for size in (experiment.size, experiment.short):
+            assert len(world.tasks(size.test)) >= 20
+        for item in experiment.initials:
+            assert len(world.tasks(item.tasks)) >= 1
+        fake = {item.name: Ready(path=Path("x"), digest=item.name) for item in experiment.initials}
+        cells = cells_of(experiment, experiment.size, initials=fake)
+        assert {cell.row for cell in cells} == {row.name for row in experiment.rows}
+        for cell in cells:
+            world.tasks(cell.config.train_tasks)
+
+
+def test_initial_experiences_and_tests_share_no_task() -> None:
+    """What a memory begins with is never among the test tasks, nor in S0 or S1."""
+    for name in bundled():
+        experiment, _ = load(name)
+        world = make(experiment.environment)
+        others = {task.id for spec in ("test", "S0", "S1") for task in world.tasks(spec)}
+        for item in experiment.initials:
+            assert not others & {task.id for task in world.tasks(item.tasks)}, (name, item.name)
+
+
+def test_unknown_experiment(tmp_path: Path) -> None:
+    """A name that is neither bundled nor a file proposes the nearest; a missing file is a DataError."""
+    with pytest.raises(UnknownNameError, match="webshop"):
+        load("webshp")
+    with pytest.raises(DataError, match=r"nowhere\.toml"):
+        load(str(tmp_path / "nowhere.toml"))
+
+
+def test_cells_are_rows_times_combinations_times_seeds(tmp_path: Path) -> None:
+    """Agents that learn nothing are played once a seed and initial; the others for each training set."""
+    cells = cells_of(tiny(), tiny().size, initials=ready(tmp_path))
+    counts = {row: sum(cell.row == row for cell in cells) for row in ("alone", "fixed", "with memory")}
+    assert counts == {"alone": 2, "fixed": 2, "with memory": 2 * 2 * 2}
+    assert {cell.combination for cell in cells if cell.row == "with memory"} == {
+        "none/0:4", "none/4:8", "E0/0:4", "E0/4:8",
+    }  # fmt: skip
+    assert all(cell.config.seeds == [cell.seed] and not cell.config.control for cell in cells)
+    assert {cell.row for cell in cells_of(tiny(), tiny().short, initials=ready(tmp_path))} == {
+        "alone",
+        "with memory",
+    }
+
+
+def test_keys_name_content(tmp_path: Path) -> None:
+    """Equal runs have equal keys wherever their files lie; another seed, option, model or initial experience
+    gives another key."""
+    here, there = ready(tmp_path / "a"), ready(tmp_path / "b")
+    first = cells_of(tiny(), tiny().size, initials=here)
+    assert [c.key for c in first] == [c.key for c in cells_of(tiny(), tiny().size, initials=there)]
+    assert len({cell.key for cell in first}) == len(first)
+    other = cells_of(tiny(), tiny().size, initials=here, model="openai:x")
+    assert not {c.key for c in first} & {c.key for c in other}
+    changed = {**here, "E0": Ready(path=here["E0"].path, digest="other")}
+    moved = [
+        a.initial
+        for a, b in zip(first, cells_of(tiny(), tiny().size, initials=changed), strict=True)
+        if a.key != b.key
+    ]
+    assert set(moved) == {"E0"}
+    assert len(code_version()) == 16
+
+
+def test_static_needs_initial_experiences() -> None:
+    """A row of fixed exemplars without any is refused by name."""
+    bare = parse(
+        TEXT.replace('agent = "static"\ninitial = ["E0"]', 'agent = "static"\ninitial = ["none"]'), "x"
+    )
+    with pytest.raises(UsageError, match="'fixed'"):
+        cells_of(bare, bare.size)
+
+
+def test_solutions_are_verified_successes() -> None:
+    """The oracle's episodes end well, hold what an exemplar needs, and name what was operated."""
+    (episode,) = solutions(make("wikihow"), "90:91")
+    assert episode.status == "terminated"
+    assert episode.reward >= 2.0
+    assert episode.trust == "verified"
+    assert episode.transitions[0].reason.startswith("<img")
+
+
+def test_played_once_resumed_and_put_side_by_side(tmp_path: Path) -> None:
+    """All cells are played; a second start plays none; a cell that was cut goes on; the table is what the
+    outcomes say."""
+    experiment = tiny()
+    cells = cells_of(experiment, experiment.size, initials=ready(tmp_path))
+    play_cells(cells[:3], tmp_path)
+    partial = gather(experiment, cells, tmp_path, model="embedded", model_is="a program.", test="10:14")
+    assert {row.name: row.missing for row in partial.rows}["with memory"] == 8
+    told: list[str] = []
+    play_cells(cells, tmp_path, finished=lambda cell: told.append(cell.row))
+    assert len(told) == len(cells)
+    place = tmp_path / "cells" / cells[-1].key
+    before = (place / "episodes.jsonl").read_bytes()
+    (place / DONE).unlink()
+    (place / "episodes.jsonl").write_bytes(before[: len(before) // 2])
+    for memory in place.glob("memory-*"):
+        memory.unlink()
+    assert not is_done(tmp_path, cells[-1])
+    play_cells(cells, tmp_path)
+    assert (place / "episodes.jsonl").read_bytes() == before
+    results = gather(experiment, cells, tmp_path, model="embedded", model_is="a program.", test="10:14")
+    by_name = {row.name: row for row in results.rows}
+    alone = [outcomes(tmp_path, cell)[0] for cell in cells if cell.row == "alone"]
+    mean = sum(task["success"] for tasks in alone for task in tasks.values()) / 8
+    assert by_name["alone"].success is not None
+    assert by_name["alone"].success.mean == pytest.approx(mean)
+    assert by_name["alone"].gain is None
+    assert by_name["with memory"].combinations == 4
+    assert by_name["with memory"].gain is not None
+    assert set(by_name["with memory"].curve) == {0, 1}
+    assert by_name["one exemplar"].cells == 2
+
+
+def outcome(folder: Path, cell: Cell, values: dict[str, float]) -> None:
+    """A finished cell with these successes."""
+    place = folder / "cells" / cell.key
+    place.mkdir(parents=True)
+    tasks: dict[str, Any] = {
+        task: {"success": v, "reward": v, "steps": 3, "tokens": 100, "cost_usd": 0.0, "broken": False}
+        for task, v in values.items()
+    }
+    (place / DONE).write_text(json.dumps({"1": tasks}))
+
+
+def test_gains_are_paired_by_task_and_seed(tmp_path: Path) -> None:
+    """By hand: memory solves what the baseline solves and one task more in each of its combinations."""
+    experiment = tiny()
+    cells = cells_of(experiment, experiment.size, initials=ready(tmp_path))
+    for cell in cells:
+        if cell.row == "alone":
+            outcome(tmp_path, cell, {"a": 1.0, "b": 0.0, "c": float(cell.seed), "d": 0.0})
+        if cell.row == "with memory":
+            outcome(tmp_path, cell, {"a": 1.0, "b": 1.0, "c": float(cell.seed), "d": 0.0})
+    results = gather(experiment, cells, tmp_path, model="embedded", model_is="a program.", test="10:14")
+    row = next(row for row in results.rows if row.name == "with memory")
+    assert row.gain is not None
+    assert row.gain.mean == pytest.approx(0.25)
+    assert row.spread is not None
+    assert row.spread.mean == pytest.approx(0.0)
+    assert row.p_value == pytest.approx(1.0)  # one task of four differs: both signs are equally likely
+    assert row.p_adjusted is not None
+    assert row.detectable is not None
+    assert row.success is not None
+    assert row.success.mean == pytest.approx((3 + 2) / 8)
+
+
+def test_forms_of_the_table(tmp_path: Path) -> None:
+    """Markdown, CSV and LaTeX have a line for each row; a row without runs has blanks, not zeros."""
+    experiment = tiny()
+    cells = cells_of(experiment, experiment.size, initials=ready(tmp_path))
+    outcome(tmp_path, cells[0], {"a": 1.0, "b": 0.0})
+    results = gather(experiment, cells, tmp_path, model="embedded", model_is="A program.", test="10:14")
+    text = to_markdown(results)
+    assert "| alone | 50.0 |" in text
+    assert "| with memory |  |  |" in text
+    assert "One exemplar at most." in text
+    assert "A program." in text
+    assert to_csv(results).count("\n") == 5
+    assert r"success \%" in to_latex(results)
+
+
+def test_rows_give_agents(tmp_path: Path) -> None:
+    """Options of a bundled row reach the agent: an unknown one would be an error."""
+    for name in bundled():
+        experiment, _ = load(name)
+        for row in experiment.rows:
+            if row.agent == "rememberer":
+                config = RunConfig(
+                    environment="corridor",
+                    agent_options={**experiment.agent_options, **row.agent_options},
+                    memory_options={**experiment.memory_options, **row.memory_options},
+                )
+                from rlem.llm.embedded import EmbeddedReader
+                from rlem.runner.setup import open_memory
+
+                memory = open_memory(config, None)
+                make_agent(config, make_environment(config), EmbeddedReader(), memory)
