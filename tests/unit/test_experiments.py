@@ -15,8 +15,9 @@ from rlem.experiments.initial import prepare, solutions
 from rlem.experiments.schema import Experiment, bundled, load, parse
 from rlem.experiments.table import gather, to_csv, to_latex, to_markdown
 from rlem.experiments.work import DONE, is_done, outcomes, play_cells
+from rlem.llm.embedded import EmbeddedReader
 from rlem.runner.records import RunConfig
-from rlem.runner.setup import make_agent, make_environment
+from rlem.runner.setup import make_agent, make_environment, open_memory
 
 TEXT = """
 name = "tiny"
@@ -266,7 +267,7 @@ def test_forms_of_the_table(tmp_path: Path) -> None:
     assert r"success \%" in to_latex(results)
 
 
-def test_rows_give_agents(tmp_path: Path) -> None:
+def test_rows_give_agents() -> None:
     """Options of a bundled row reach the agent: an unknown one would be an error."""
     for name in bundled():
         experiment, _ = load(name)
@@ -277,8 +278,6 @@ def test_rows_give_agents(tmp_path: Path) -> None:
                     agent_options={**experiment.agent_options, **row.agent_options},
                     memory_options={**experiment.memory_options, **row.memory_options},
                 )
-                from rlem.llm.embedded import EmbeddedReader
-                from rlem.runner.setup import open_memory
-
                 memory = open_memory(config, None)
-                make_agent(config, make_environment(config), EmbeddedReader(), memory)
+                agent = make_agent(config, make_environment(config), EmbeddedReader(), memory)
+                assert agent.name == "rememberer"

@@ -288,7 +288,8 @@ def test_patterns_that_cannot_be_used(pattern: str) -> None:
 
 def test_titles_with_signs_are_usable_patterns() -> None:
     """Escaped parentheses and signs are no repetition."""
-    compiled(compile_task("Learn C++ (a+) (b*)*").goals[1].logs[0])
+    pattern = compiled(compile_task("Learn C++ (a+) (b*)*").goals[1].logs[0])
+    assert pattern.search("mUrl is: https://www.wikihow.com/Learn-C++-(a+)-(b*)*?wh_an=1&amp=1")
 
 
 def below(*steps: str) -> Node:

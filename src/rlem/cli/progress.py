@@ -26,6 +26,7 @@ class LiveObserver:
         self._train, self._training = train, False
         self._total = per_seed * len(config.seeds)
         self._console = console
+        self._person = config.agent == "human"
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -79,6 +80,8 @@ class LiveObserver:
                 f"memory {record.memory_size}  tokens {self._tokens:,}"
             ),
         )
+        if self._person:  # whoever plays never sees the page after the last action
+            self._console.print(f"This task is over: reward {record.reward:g}, success: {record.success}")
 
     def _time_left(self) -> str:
         if not self._fresh:
