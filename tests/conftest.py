@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# They import the real Mobile-Env, which only the tests that need it put on the path: no place for doctests.
+collect_ignore = ["support/mobile_env_judge.py", "support/mobile_env_phone.py"]
+
 # "ci" is the default: a verdict must not depend on luck. Explore with --hypothesis-profile=dev.
 # too_slow is about the machine, which may be busy with other things.
 _SLOW_MACHINE = [HealthCheck.too_slow]
