@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,7 @@ def _list() -> None:
 
 
 def _write(told: Any, cells: Any, folder: Path, model: str, test: str) -> None:
+    from rlem.experiments.page import render_page
     from rlem.experiments.table import gather, to_csv, to_latex, to_markdown
     from rlem.reports import wording
     from rlem.runner.records import RunConfig
@@ -99,6 +102,7 @@ def _write(told: Any, cells: Any, folder: Path, model: str, test: str) -> None:
     texts = {
         "results.json": results.model_dump_json(indent=2) + "\n",
         "report.md": to_markdown(results),
+        "report.html": render_page(results, command=shlex.join(["rlem", *sys.argv[1:]])),
         "results.csv": to_csv(results),
         "results.tex": to_latex(results),
     }
