@@ -46,7 +46,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def test_a_table_from_a_file(here: Path) -> None:
-    """All rows are played, in processes of their own; the four files are there; memory is ahead."""
+    """All rows are played, in processes of their own; the five files are there; memory is ahead."""
     done = rlem("reproduce", "tiny.toml", "--workers", "2", cwd=here)
     assert done.returncode == 0, done.stderr
     folder = here / "experiments" / "tiny"
@@ -57,7 +57,7 @@ def test_a_table_from_a_file(here: Path) -> None:
     assert rows["with memory"]["gain"]["mean"] > 0
     assert "not an LLM" in results["model_is"]
     assert "| with memory |" in done.stdout
-    for name in ("report.md", "results.csv", "results.tex"):
+    for name in ("report.html", "report.md", "results.csv", "results.tex"):
         assert "with memory" in (folder / name).read_text()
     again = rlem("reproduce", "tiny.toml", "--dry-run", cwd=here)
     assert "0 of them to play" in again.stderr

@@ -28,8 +28,8 @@ def reproduce(experiment: str, **options: Any) -> None:
     EXPERIMENT is the name of a bundled one, or a file FILE.toml; "list" lists the bundled ones.
 
     Runs are kept by their content under OUT/cells: what is played is never played again, a killed command
-    goes on where it was, and rows that two experiments share are played once. Leaves results.json, report.md,
-    results.csv and results.tex.
+    goes on where it was, and rows that two experiments share are played once. Leaves report.html,
+    report.md, results.json, results.csv and results.tex.
 
     Example: rlem reproduce webshop --short
     """
