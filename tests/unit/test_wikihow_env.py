@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,6 +12,7 @@ from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.types import Step, Task
 from rlem.environments.registry import make
 from rlem.environments.wikihow.env import MAX_STEPS, WikiHow
+from rlem.environments.wikihow.sets import given_tasks
 from rlem.runner.play import Job, play
 
 
@@ -210,6 +212,18 @@ def test_unlimited_repeatability_pays_again() -> None:
         rewards = [env.step(f"INPUT(2, {words})").reward, env.step(f"INPUT(1, {words} again)").reward]
         assert sum(rewards) == total
         assert (env.reward_range[1] == float("inf")) is (mode == "unlimited")
+
+
+def test_the_range_of_returns_heeds_the_files() -> None:
+    """Where a file lets a sub-goal be paid again the return has no bound, unless the option forbids it."""
+    again = replace(
+        world().all_tasks.all[0],
+        goals=tuple(replace(goal, repeatability="unlimited") for goal in world().all_tasks.all[0].goals),
+    )
+    tasks = given_tasks([again])
+    assert WikiHow(world().site, tasks).reward_range == (0.0, float("inf"))
+    assert WikiHow(world().site, tasks, repeatability="none").reward_range == (0.0, float(len(again.goals)))
+    assert world().reward_range == (0.0, 4.0)
 
 
 def test_options_are_checked() -> None:

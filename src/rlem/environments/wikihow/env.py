@@ -28,6 +28,7 @@ class WikiHow:
 
     ``repeatability``: whether a sub-goal can be paid again ("file": as the task says). ``reward_lag``:
     probability that what an action earned is paid one action later, as on the asynchronous platform.
+    ``reward_range``: 0 to the most sub-goals of a task; without bound where one can be paid again.
     ``faithful``: as the original, ids out of range mean the last element, an episode that ends with the last
     allowed step is a failure, and one that ends by leaving the app is a success.
     """
@@ -50,7 +51,12 @@ class WikiHow:
         self._repeatability: Repeatability = repeatability
         self._lag = reward_lag
         self._faithful = faithful
-        self._most = max((len(task.goals) for task in tasks.all), default=1)
+        goals = [goal for task in tasks.all for goal in task.goals]
+        once = repeatability == "none" or (
+            repeatability == "file" and all(goal.repeatability == "none" for goal in goals)
+        )
+        most = max((len(task.goals) for task in tasks.all), default=1)
+        self.reward_range = (0.0, float(most) if once else float("inf"))
         self._app: App | None = None
         self._closed = False
 
@@ -84,11 +90,6 @@ class WikiHow:
     def site(self) -> Site:
         """What the app shows."""
         return self.shelf.site
-
-    @property
-    def reward_range(self) -> tuple[float, float]:
-        """0 to the most sub-goals of a task; without bound where they can be paid again."""
-        return (0.0, float("inf") if self._repeatability == "unlimited" else float(self._most))
 
     @property
     def app(self) -> App:
