@@ -46,7 +46,12 @@ class Row(_Part):
     group           heading that it stands under
     agent           who plays
     initial, train  names of initial experiences and training sets: one run for each pair and seed
-    epochs          over the training set; 0: nothing is learned
+    epochs          over each training set; 0: nothing is learned; of "reflexion": trials after the first
+    curve           tests before training and after every epoch, too; else at the end only
+    learn           "all" episodes, those with a return above 0 ("rewarded"), or "solved" ones
+    later           training sets that follow the first, one after the other
+    retest          tested on the training set itself, to see what later training leaves of it
+    unseen          kinds of tasks: for each, trained without it and tested on it alone
     agent_options, memory_options   as in a run's config
     note            said below the table
     """
@@ -57,6 +62,11 @@ class Row(_Part):
     initial: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
     epochs: int | None = Field(default=None, ge=0)
+    curve: bool = False
+    learn: Literal["all", "rewarded", "solved"] = "all"
+    later: tuple[str, ...] = ()
+    retest: bool = False
+    unseen: tuple[str, ...] = ()
     agent_options: dict[str, Any] = Field(default_factory=dict)
     memory_options: dict[str, Any] = Field(default_factory=dict)
     note: str = ""
@@ -81,7 +91,8 @@ class Experiment(_Part):
     agent_options, memory_options      of all rows; a row's own come on top
     initials, rows       what rows are made of
     baseline             row that every other one is compared with, task by task
-    static               rows with fixed exemplars, the second comparison
+    static               row with fixed exemplars, the second comparison
+    whole                row of the whole method, which rows without a part of it are compared with
     """
 
     name: str
@@ -98,6 +109,7 @@ class Experiment(_Part):
     rows: tuple[Row, ...]
     baseline: str
     static: str = ""
+    whole: str = ""
 
     @model_validator(mode="after")
     def _names(self) -> Experiment:
@@ -107,7 +119,7 @@ class Experiment(_Part):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice:
                 raise ValueError(f"two of the {what}s are called {twice!r}")
-        wanted = [("row", name, rows) for name in (self.baseline, self.static) if name]
+        wanted = [("row", name, rows) for name in (self.baseline, self.static, self.whole) if name]
         wanted += [("row", name, rows) for size in (self.size, self.short) for name in size.rows]
         used = (*self.initial, *(name for row in self.rows for name in row.initial))
         wanted += [("initial", name, initials) for name in used]

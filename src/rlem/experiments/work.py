@@ -9,17 +9,22 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from rlem.agents.base import REFLEXION
 from rlem.environments.base import Environment
 from rlem.experiments.cells import Cell
 from rlem.reports.reading import EPISODES, EpisodeFile
 from rlem.runner.folder import RunFolder
-from rlem.runner.records import RunConfig
+from rlem.runner.records import EpisodeRecord, RunConfig
 from rlem.runner.setup import make_environment, make_run
 
 DONE = "done.json"
 """In a cell's folder once all of it is played: the outcome of each test task after each epoch."""
+
+Outcome: TypeAlias = dict[str, Any]
+"""One test episode: success, reward, steps, tokens, calls, prompt_tokens, completion_tokens, cost_usd (null:
+unknown), broken, memory_size (experiences), kind (of the task)."""
 
 Finished = Callable[[Cell], None]
 
@@ -76,8 +81,8 @@ def is_done(folder: Path, cell: Cell) -> bool:
     return (place_of(folder, cell) / DONE).is_file()
 
 
-def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, dict[str, Any]]]:
-    """Epoch -> test task -> {success, reward, steps, tokens, cost_usd} of a finished cell."""
+def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, Outcome]]:
+    """Epoch -> test task -> outcome of a finished cell."""
     data = json.loads((place_of(folder, cell) / DONE).read_text("utf-8"))
     return {int(epoch): tasks for epoch, tasks in data.items()}
 
@@ -96,21 +101,38 @@ def _play(path: Path, config: RunConfig) -> None:
     finally:
         if model is not None:
             model.close()
-    found: dict[int, dict[str, dict[str, Any]]] = {}
+    found: dict[int, dict[str, Outcome]] = {}
     for _, record in EpisodeFile(path / EPISODES):
         if record.phase == "eval":
-            usage = record.usage
-            found.setdefault(record.epoch, {})[record.task_id] = {
-                "success": record.success,
-                "reward": record.reward,
-                "steps": len(record.steps),
-                "tokens": usage.prompt_tokens + usage.completion_tokens,
-                "cost_usd": usage.cost_usd,
-                "broken": record.status == "broken",
-            }
+            earlier = found.get(record.epoch - 1, {}).get(record.task_id)
+            found.setdefault(record.epoch, {})[record.task_id] = _outcome(record, earlier, config)
     part = path / f"{DONE}.part"
     part.write_text(json.dumps(found, sort_keys=True), encoding="utf-8")
     part.replace(path / DONE)
+
+
+def _outcome(record: EpisodeRecord, earlier: Outcome | None, config: RunConfig) -> Outcome:
+    """One test episode in numbers. Trials of one task add up in what they cost."""
+    usage = record.usage
+    counts: Outcome = {
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost_usd": usage.cost_usd,
+    }
+    if earlier is not None and config.agent == REFLEXION:
+        for name, value in counts.items():
+            counts[name] = None if None in (value, earlier[name]) else value + earlier[name]
+    return {
+        "success": record.success,
+        "reward": record.reward,
+        "steps": len(record.steps),
+        "tokens": counts["prompt_tokens"] + counts["completion_tokens"],
+        **counts,
+        "broken": record.status == "broken",
+        "memory_size": record.memory_size,
+        "kind": record.kind,
+    }
 
 
 def _environment(config: str) -> Environment:
