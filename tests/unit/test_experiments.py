@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlem.core.errors import DataError, UnknownNameError, UsageError
 from rlem.environments.registry import make
-from rlem.experiments.cells import Cell, Ready, cells_of, code_version, left_out
+from rlem.experiments.cells import Ready, cells_of, code_version, left_out
+from rlem.experiments.episodes import tell
 from rlem.experiments.initial import prepare, solutions
 from rlem.experiments.schema import Experiment, bundled, load, parse
-from rlem.experiments.table import gather, to_csv, to_latex, to_markdown
+from rlem.experiments.table import gather
 from rlem.experiments.work import DONE, is_done, outcomes, play_cells
 from rlem.llm.embedded import EmbeddedReader
 from rlem.runner.records import RunConfig
@@ -252,58 +251,17 @@ def test_played_once_resumed_and_put_side_by_side(tmp_path: Path) -> None:
     assert by_name["alone"].success is not None
     assert by_name["alone"].success.mean == pytest.approx(mean)
     assert by_name["alone"].gain is None
-    assert by_name["with memory"].combinations == 4
+    assert len(by_name["with memory"].combinations) == 4
     assert by_name["with memory"].gain is not None
     assert set(by_name["with memory"].curve) == {0, 1}
     assert by_name["one exemplar"].cells == 2
-
-
-def outcome(folder: Path, cell: Cell, values: dict[str, float]) -> None:
-    """A finished cell with these successes."""
-    place = folder / "cells" / cell.key
-    place.mkdir(parents=True)
-    tasks: dict[str, Any] = {
-        task: {"success": v, "reward": v, "steps": 3, "tokens": 100, "cost_usd": 0.0, "broken": False}
-        for task, v in values.items()
-    }
-    (place / DONE).write_text(json.dumps({"1": tasks}))
-
-
-def test_gains_are_paired_by_task_and_seed(tmp_path: Path) -> None:
-    """By hand: memory solves what the baseline solves and one task more in each of its combinations."""
-    experiment = tiny()
-    cells = cells_of(experiment, experiment.size, initials=ready(tmp_path))
-    for cell in cells:
-        if cell.row == "alone":
-            outcome(tmp_path, cell, {"a": 1.0, "b": 0.0, "c": float(cell.seed), "d": 0.0})
-        if cell.row == "with memory":
-            outcome(tmp_path, cell, {"a": 1.0, "b": 1.0, "c": float(cell.seed), "d": 0.0})
-    results = gather(experiment, cells, tmp_path, model="embedded", model_is="a program.", test="10:14")
-    row = next(row for row in results.rows if row.name == "with memory")
-    assert row.gain is not None
-    assert row.gain.mean == pytest.approx(0.25)
-    assert row.spread is not None
-    assert row.spread.mean == pytest.approx(0.0)
-    assert row.p_value == pytest.approx(1.0)  # one task of four differs: both signs are equally likely
-    assert row.p_adjusted is not None
-    assert row.detectable is not None
-    assert row.success is not None
-    assert row.success.mean == pytest.approx((3 + 2) / 8)
-
-
-def test_forms_of_the_table(tmp_path: Path) -> None:
-    """Markdown, CSV and LaTeX have a line for each row; a row without runs has blanks, not zeros."""
-    experiment = tiny()
-    cells = cells_of(experiment, experiment.size, initials=ready(tmp_path))
-    outcome(tmp_path, cells[0], {"a": 1.0, "b": 0.0})
-    results = gather(experiment, cells, tmp_path, model="embedded", model_is="A program.", test="10:14")
-    text = to_markdown(results)
-    assert "| alone | 50.0 |" in text
-    assert "| with memory |  |  |" in text
-    assert "One exemplar at most." in text
-    assert "A program." in text
-    assert to_csv(results).count("\n") == 5
-    assert r"success \%" in to_latex(results)
+    story = tell(experiment, cells, tmp_path)
+    assert story is not None
+    first, *_, last = (record for _, record in story.chapters)
+    assert (story.row, first.phase, first.success, last.phase) == ("with memory", "train", False, "eval")
+    assert last.success
+    assert {advice.task for advice in story.learned} == {first.instruction}
+    assert tell(experiment, cells[:2], tmp_path) is None, "without a row that learns there is no story"
 
 
 def test_rows_give_agents() -> None:

@@ -7,8 +7,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.runs import HOSTILE
 
-from rlem.experiments.page import render_page, ticks, tokens_per_success, verdict
-from rlem.experiments.table import Results, RowResult, Span
+from rlem.experiments.episodes import Told
+from rlem.experiments.page import MOST_STEPS, render_page, ticks
+from rlem.experiments.published import MARK, PUBLISHED, published
+from rlem.experiments.results import (
+    Combination,
+    Compared,
+    Kept,
+    Kind,
+    Results,
+    RowResult,
+    Span,
+    Stability,
+)
+from rlem.reports.story import Chapter
+from rlem.runner.records import AdviceRecord, EpisodeRecord, StepRecord
+
+
+def span(mean: float, low: float, high: float) -> Span:
+    """An interval."""
+    return Span(mean=mean, low=low, high=high)
+
+
+def compared(mean: float, low: float, high: float, p_adjusted: float = 0.4) -> Compared:
+    """A difference."""
+    told = {"p_value": 0.2, "p_adjusted": p_adjusted, "exact": True, "tasks": 10, "seeds": 2}
+    return Compared.model_validate({"mean": mean, "low": low, "high": high, "detectable": 0.2, **told})
 
 
 def row(name: str, group: str = "Agents", **changes: object) -> RowResult:
@@ -16,31 +40,42 @@ def row(name: str, group: str = "Agents", **changes: object) -> RowResult:
     fields: dict[str, object] = {
         "name": name,
         "group": group,
-        "note": "",
         "cells": 2,
-        "missing": 0,
         "tasks": 10,
         "seeds": 2,
-        "combinations": 1,
-        "success": Span(mean=0.5, low=0.4, high=0.6),
-        "reward": Span(mean=1.0, low=0.5, high=1.5),
+        "success": span(0.5, 0.4, 0.6),
+        "reward": span(1.0, 0.5, 1.5),
         "steps": 4.0,
         "tokens": 1200.0,
-        "curve": {0: 0.25, 1: 0.5, 2: 1.0},
+        "cost_usd": 0.02,
+        "curve": {0: span(0.25, 0.0, 0.5), 1: span(0.5, 0.25, 0.75), 2: span(1.0, 1.0, 1.0)},
     }
     return RowResult.model_validate(fields | changes)
 
 
-GAIN = Span(mean=0.1, low=-0.1, high=0.3)
+GAIN = compared(0.1, -0.1, 0.3)
 ROWS = (
     row("alone"),
-    row("with memory", gain=GAIN, p_value=0.2, p_adjusted=0.4),
-    row("worse", "Retrieval", gain=Span(mean=-0.2, low=-0.2, high=-0.1), p_value=0.01, p_adjusted=0.02),
-    RowResult(name="not yet", group="Retrieval", note="", cells=0, missing=3),
+    row("with memory", gain=GAIN),
+    row("worse", "Retrieval", gain=compared(-0.2, -0.2, -0.1, 0.0002), worth=compared(0.2, 0.1, 0.2)),
+    RowResult(name="not yet", group="Retrieval", missing=3),
+)
+FULL = row(
+    "with memory",
+    gain=GAIN,
+    combinations=[
+        Combination(initial=e, train=s, success=span(0.5, 0.4, 0.6)) for e in ("E0", "E1") for s in "AB"
+    ],
+    stability=Stability(
+        spread=span(0.01, 0, 0.02), static=span(0.1, 0.05, 0.2), difference=span(-0.09, -0.2, -0.03)
+    ),
+    kinds=[Kind(kind="north", tasks=4, success=span(0.7, 0.6, 0.8), gain=GAIN)],
+    kept=Kept(own=span(1, 1, 1), later=span(0.75, 0.5, 1), forgotten=GAIN),
+    memory={0: 0.0, 1: 20.0, 2: 40.0},
 )
 
 
-def results(*rows: RowResult, **changes: str) -> Results:
+def results(*rows: RowResult, **changes: object) -> Results:
     """An experiment with these rows, or the four above."""
     told = {
         "experiment": "tiny",
@@ -50,41 +85,57 @@ def results(*rows: RowResult, **changes: str) -> Results:
         "model_is": "It is not an LLM.",
         "test": "10:20",
         "baseline": "alone",
+        "whole": "with memory",
+        "command": "rlem reproduce tiny.toml",
     }
     return Results.model_validate({**told, **changes, "rows": rows or ROWS})
 
 
-def drawn(page: str) -> list[ElementTree.Element]:
-    """The pictures of a page, the forest plot first."""
-    return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+def section(page: str, id: str) -> str:
+    """What stands under a heading."""
+    found = re.search(rf'<h2 id="{id}">(.*?)(?=<h2|</main>)', page, re.DOTALL)
+    return found.group(1) if found else ""
 
 
-def drawn_rows(page: str) -> dict[str, ElementTree.Element]:
-    """What the forest plot has for each row."""
-    return {str(part.findtext("title")): part for part in drawn(page)[0].iter("g")}
+def drawn(page: str, id: str) -> list[ElementTree.Element]:
+    """The pictures of a section."""
+    return [
+        ElementTree.fromstring(f"<b>{f}</b>")
+        for f in re.findall(r"<figure.*?</figure>", section(page, id), re.DOTALL)
+    ]
 
 
-def test_every_row_stands_in_both_tables_the_plot_and_the_curves() -> None:
+def drawn_rows(page: str, id: str = "differences") -> dict[str, ElementTree.Element]:
+    """What a forest plot has for each row."""
+    return {str(part.findtext("title")): part for part in drawn(page, id)[0].iter("g")}
+
+
+def test_every_row_stands_in_both_tables_and_the_plot() -> None:
     """Title, model, command, method, notes and every row, played or not, are on the page."""
-    page = render_page(results(*ROWS, row("late", note="Said of it.")), command="rlem reproduce tiny.toml")
-    for told in (
-        "A tiny experiment",
-        "It is not an LLM.",
-        "rlem reproduce tiny.toml",
-        "Said of it.",
-        "10:20",
-    ):
+    page = render_page(results(*ROWS, row("late", note="Said of it."), left_out={"thinks": "Cannot."}))
+    for told in ("A tiny experiment", "It is not an LLM.", "rlem reproduce tiny.toml", "Said of it.",
+                 "10:20", "thinks", "Cannot.", "percentile bootstrap intervals"):  # fmt: skip
         assert told in page
-    assert "percentile bootstrap intervals" in page
     for name in ("alone", "with memory", "worse", "not yet", "late"):
-        assert len(re.findall(rf'<tr[^>]*><th class="text">{name}<', page)) == 2
+        for id in ("table", "cost"):
+            assert len(re.findall(rf'<tr[^>]*><th class="text">{name}<', section(page, id))) == 1
         assert name in drawn_rows(page)
-        assert f"<figure><b>{name}</b>" in page
     assert page.count('<tr class="group">') == 2 * 3, "a group begins where its name changes"
 
 
+def test_contents_lead_to_what_is_there() -> None:
+    """Each entry has its heading and each heading its entry; what has no numbers has no section."""
+    for page in (render_page(results()), render_page(results(ROWS[0], FULL, training={5: GAIN, 10: GAIN}))):
+        entries = re.findall(r'<a href="#(\w+)">', page)
+        assert entries == re.findall(r'<h2 id="(\w+)">', page)
+    assert {"stability", "training", "kinds", "kept", "memory"} <= set(entries)
+    assert not {"stability", "training", "kinds", "kept", "memory"} & set(
+        re.findall(r'<h2 id="(\w+)">', render_page(results()))
+    )
+
+
 def test_a_row_without_runs_is_missing_and_not_zero() -> None:
-    """Its cells hold a dash, no number; the plots have words for it and no mark."""
+    """Its cells hold a dash, no number; the plot has words for it and no mark."""
     page = render_page(results())
     for line in re.findall(r'<tr class="missing">(.*?)</tr>', page, re.DOTALL):
         values = re.findall(r"<td[^>]*>(.*?)</td>", line)
@@ -92,7 +143,7 @@ def test_a_row_without_runs_is_missing_and_not_zero() -> None:
     told = drawn_rows(page)["not yet"]
     assert told.find("circle") is None
     assert "no runs yet" in [text.text for text in told.iter("text")]
-    assert len(drawn(page)) == 1 + 3, "no curve for it"
+    assert len(drawn(page, "curves")) == 3, "no curve for it"
     assert "3 runs of 9 missing" in page
     assert "3 of 3 runs missing" in page
     assert "missing:" not in render_page(results(*ROWS[:3]))
@@ -102,73 +153,126 @@ def test_intervals_stand_where_the_axis_says() -> None:
     """By hand: gains reach from -0.2 to 0.3, so the axis runs from -20 to 40 points over 5 to 95 %: 0 is at
     35, -10 points at 20, +10 at 50, +30 at 80."""
     page = render_page(results())
-    zero = next(line for line in drawn(page)[0].iter("line") if line.get("class") == "zero")
+    zero = next(line for line in drawn(page, "differences")[0].iter("line") if line.get("class") == "zero")
     assert zero.get("x1") == zero.get("x2") == "35.00%"
     ours = drawn_rows(page)["with memory"]
-    span, dot = ours.find("line"), ours.find("circle")
-    assert span is not None
+    line, dot = ours.find("line"), ours.find("circle")
+    assert line is not None
     assert dot is not None
-    assert (span.get("x1"), dot.get("cx"), span.get("x2")) == ("20.00%", "50.00%", "80.00%")
-    assert span.get("y1") == span.get("y2") == dot.get("cy")
+    assert (line.get("x1"), dot.get("cx"), line.get("x2")) == ("20.00%", "50.00%", "80.00%")
+    assert line.get("y1") == line.get("y2") == dot.get("cy")
     assert "+10.0 (−10.0 to +30.0)" in ["".join(text.itertext()) for text in ours.iter("text")]
-    assert [text.text for text in drawn(page)[0].iter("text") if text.get("class") == "tick"] == [
-        *("−20", "0", "20", "40")
-    ]
+    found = [text.text for text in drawn(page, "differences")[0].iter("text") if text.get("class") == "tick"]
+    assert found == ["−20", "0", "20", "40"]
     assert ours.get("class") == "row soft"
     assert drawn_rows(page)["worse"].get("class") == "row down"
+    assert list(drawn_rows(page, "parts")) == ["worse"]
+    assert drawn_rows(page, "parts")["worse"].get("class") == "row up"
+    assert "p &lt; 0.001" in section(page, "table")
 
 
-def test_curves_stand_where_their_axes_say() -> None:
-    """By hand: epochs 0 to 2 lie over 22 to 94 %, success 0 to 1 over 80 to 10 %; one epoch is one dot."""
-    page = render_page(results(ROWS[0], row("untrained", curve={0: 0.5})))
-    dots = [[(d.get("cx"), d.get("cy")) for d in svg.iter("circle")] for svg in drawn(page)[1:]]
-    assert dots[0] == [("22.00%", "62.50%"), ("58.00%", "45.00%"), ("94.00%", "10.00%")]
-    assert dots[1] == [("22.00%", "45.00%")]
-    lines = [line for line in drawn(page)[1].iter("line") if line.get("class") == "curve"]
-    assert [line.get("x2") for line in lines] == ["58.00%", "94.00%"]
+def test_curves_and_bands_stand_where_their_axes_say() -> None:
+    """By hand: epochs 0 to 2 lie over 16 to 92 %, success 0 to 1 over 82 to 8 %; the band runs along the
+    upper ends and back along the lower ones; rows tested once are not drawn."""
+    page = render_page(results(ROWS[0], row("untrained", curve={0: span(0.5, 0.4, 0.6)})))
+    (picture,) = drawn(page, "curves")
+    dots = [(dot.get("cx"), dot.get("cy")) for dot in picture.iter("circle")]
+    assert dots == [("16.00%", "63.50%"), ("54.00%", "45.00%"), ("92.00%", "8.00%")]
+    (band,) = picture.iter("polygon")
+    assert str(band.get("points")).split() == [
+        "16.00,45.00", "54.00,26.50", "92.00,8.00", "92.00,8.00", "54.00,63.50", "16.00,82.00",
+    ]  # fmt: skip
+    lines = [line for line in picture.iter("line") if line.get("class") == "curve"]
+    assert [line.get("x2") for line in lines] == ["54.00%", "92.00%"]
+
+
+def test_what_belongs_to_one_row_is_shown() -> None:
+    """Combinations as dots and as a matrix, kinds, what is kept, growing memory."""
+    page = render_page(results(ROWS[0], FULL, static="fixed"))
+    assert list(drawn_rows(page, "stability")) == ["E0, A", "E0, B", "E1, A", "E1, B"]
+    assert "varies less than “fixed”" in section(page, "stability")
+    assert section(page, "stability").count("50.0 %<br>") == 4
+    assert "north" in section(page, "kinds")
+    assert "75.0 %" in section(page, "kept")
+    (picture,) = drawn(page, "memory")
+    assert [dot.get("cy") for dot in picture.iter("circle")] == ["82.00%", "45.00%", "8.00%"]
+
+
+def test_numbers_of_others_are_marked() -> None:
+    """They stand only where they are known, beside ours, and are said not to be comparable."""
+    page = render_page(results(row("alone"), row("Rememberer"), environment="wikihow"))
+    told = section(page, "others")
+    assert MARK.casefold() in told.casefold()
+    assert "93.0 %" in told
+    assert told.count("50.0 %") == 1, "our row of that name"
+    assert section(render_page(results()), "others") == ""
+    assert {one.environment for one in PUBLISHED} == {"webshop", "wikihow"}
+    assert [one.success for one in published("webshop")][:2] == [0.36, 0.39]
+
+
+def episode(success: bool, steps: int, advice: list[AdviceRecord]) -> EpisodeRecord:
+    """One play of a task."""
+    told = StepRecord(observation=HOSTILE * 100, action="go[north]", reason=HOSTILE, advice=advice)
+    return EpisodeRecord(
+        phase="train", epoch=1, arm="memory", seed=0, agent="rememberer", task_id="t", status="terminated",
+        instruction=HOSTILE, success=success, reward=float(success), steps=[told] * steps,
+    )  # fmt: skip
+
+
+def test_episodes_are_shortened_and_annotated() -> None:
+    """Failure, what memory held of it, success, in this order; many steps and long pages are cut."""
+    advice = AdviceRecord(key="k", similarity=0.9, task=HOSTILE, encouraged=[("go[south]", 0.75, 2)])
+    chapters = [
+        (Chapter(title="A failure", why="It failed.", position=0), episode(False, 20, [])),
+        (Chapter(title="A success", why="It cites.", position=1), episode(True, 1, [advice])),
+    ]
+    story = Told(row="with memory", combination="none/A", chapters=chapters, learned=[advice])
+    told = section(render_page(results(), story=story), "episodes")
+    assert re.findall(r"<h3>(.*?)</h3>", told) == [
+        "A failure", "What memory held of the failed task", "A success",
+    ]  # fmt: skip
+    assert told.count("<pre>") == MOST_STEPS + 1
+    assert "and 12 more steps" in told
+    assert "more characters]" in told
+    assert told.count("<b>0.75</b>") == 2
+    assert "<script" not in told
+    assert len(told) < 60_000
 
 
 def test_foreign_text_is_escaped() -> None:
     """Names, groups, notes, titles and the command that hold markup are text on the page."""
-    hostile = row(HOSTILE, HOSTILE, note=HOSTILE, gain=GAIN)
-    changes = dict.fromkeys(("title", "experiment", "environment", "model", "model_is", "test"), HOSTILE)
-    page = render_page(results(hostile, **changes, baseline=HOSTILE), command=HOSTILE)
+    hostile = FULL.model_copy(update={"name": HOSTILE, "group": HOSTILE, "note": HOSTILE, "worth": GAIN})
+    fields = ("title", "experiment", "environment", "model", "model_is", "test", "command", "whole", "static")
+    changes = dict.fromkeys(fields, HOSTILE)
+    page = render_page(results(hostile, **changes, baseline=HOSTILE, left_out={HOSTILE: HOSTILE}))
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
-    assert len(drawn(page)) == 2, "and the pictures are well-formed"
+    for id in ("differences", "parts", "stability", "curves"):
+        assert len(drawn(page, id)) == 1, "and the pictures are well-formed"
 
 
 def test_nothing_outside_is_named() -> None:
-    """No address, link, script or import; the policy forbids all but the page's own style."""
+    """No address, outer link, script or import; the policy forbids all but the page's own style."""
     page = render_page(results())
-    assert not re.search(r"https?:|//|<(script|link|img|iframe)|(src|href)=|@import|url\(", page)
+    assert not re.search(r"https?:|//|<(script|link|img|iframe)|src=|href=\"[^#]|@import|url\(", page)
     assert "default-src 'none'; style-src 'unsafe-inline'" in page
 
 
-def test_tokens_per_success_needs_a_success() -> None:
+def test_costs_need_a_success() -> None:
     """1,200 tokens an episode with every second one solved are 2,400 a success; with none solved, a dash."""
-    assert tokens_per_success(ROWS[0]) == 2400.0
-    assert "<td>2,400</td>" in render_page(results(ROWS[0]))
-    never = row("never", success=Span(mean=0.0, low=0.0, high=0.0))
-    assert tokens_per_success(never) is None
-    assert tokens_per_success(ROWS[3]) is None
-    assert "<td>1,200</td><td>–</td>" in render_page(results(never))
-
-
-def test_the_verdict_counts_only_what_is_beyond_chance() -> None:
-    """Of two rows compared, one is below with p = 0.02; a row above with p = 0.4 is not counted."""
-    assert "chance: none of 2 rows; below it: 1 (" in verdict(results())
-    better = row("better", gain=GAIN, p_adjusted=0.05)
-    assert "chance: 1 of 1 row; below it: none" in verdict(results(better))
-    assert "yet" in verdict(results(ROWS[3]))
+    assert '2,400<i style="width:100.0%">' in section(render_page(results(ROWS[0])), "cost")
+    assert "<td>$0.04</td>" in section(render_page(results(ROWS[0])), "cost")
+    never = row("never", success=span(0.0, 0.0, 0.0))
+    assert never.tokens_per_success is None
+    assert '<td class="bar">–</td><td>–</td>' in render_page(results(never))
 
 
 def test_a_page_of_nothing_played() -> None:
     """An experiment of which nothing is played has a page."""
     page = render_page(results(ROWS[3]))
     assert "No row can be compared" in page
-    assert len(drawn(page)) == 1
+    assert re.findall(r'<h2 id="(\w+)">', page) == ["helped", "table", "differences", "cost", "obtained"]
 
 
 @given(st.floats(-1, 0), st.floats(0, 1))

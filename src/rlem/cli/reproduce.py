@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def reproduce(experiment: str, **options: Any) -> None:
     if experiment == "list":
         _list()
         return
-    from rlem.experiments.cells import cells_of
+    from rlem.experiments.cells import cells_of, left_out
     from rlem.experiments.initial import prepare
     from rlem.experiments.schema import load
     from rlem.experiments.work import is_done, play_cells
@@ -53,6 +52,7 @@ def reproduce(experiment: str, **options: Any) -> None:
     )
     initials = prepare(told, world, folder / "initial", beside)
     tests = len(world.tasks(size.test))
+    training = {spec: len(world.tasks(spec)) for row in told.rows for spec in (*told.train, *row.train)}
     world.close()
     base_url = options["base_url"]
     cells = cells_of(
@@ -81,7 +81,14 @@ def reproduce(experiment: str, **options: Any) -> None:
             workers=options["workers"] or os.cpu_count() or 1,
             finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
         )
-    _write(told, cells, folder, options["model"], size.test)
+    about = {
+        "test": size.test,
+        "model": options["model"],
+        "left_out": left_out(told, size, options["model"]),
+        "training": training,
+        "command": _command(experiment, options),
+    }
+    _write(told, cells, folder, about)
 
 
 def _list() -> None:
@@ -91,23 +98,41 @@ def _list() -> None:
         click.echo(f"{name:<10} {title}")
 
 
-def _write(told: Any, cells: Any, folder: Path, model: str, test: str) -> None:
+def _command(experiment: str, options: dict[str, Any]) -> str:
+    """The command in what decides results: not where they are written, nor how many processes play."""
+    parts = ["rlem", "reproduce", experiment, *(["--short"] if options["short"] else [])]
+    if options["model"] != "embedded":
+        parts += ["--model", options["model"]]
+    for name in ("base_url", "seeds"):
+        if options[name]:
+            parts += [f"--{name.replace('_', '-')}", str(options[name])]
+    return shlex.join(parts)
+
+
+def _write(told: Any, cells: Any, folder: Path, about: dict[str, Any]) -> None:
+    from rlem.experiments.episodes import tell
+    from rlem.experiments.forms import to_csv, to_latex, to_markdown
     from rlem.experiments.page import render_page
-    from rlem.experiments.table import gather, to_csv, to_latex, to_markdown
+    from rlem.experiments.table import gather
     from rlem.reports import wording
     from rlem.runner.records import RunConfig
 
-    about = RunConfig(environment=told.environment, model=model)
-    results = gather(told, cells, folder, model=model, model_is=wording.model_sentence(about), test=test)
+    config = RunConfig(
+        environment=told.environment,
+        environment_options=told.environment_options,
+        model=about["model"],
+    )
+    model_is, data = wording.model_sentence(config), wording.data_name(config)
+    results = gather(told, cells, folder, model_is=model_is, data=data, **about)
     texts = {
         "results.json": results.model_dump_json(indent=2) + "\n",
         "report.md": to_markdown(results),
-        "report.html": render_page(results, command=shlex.join(["rlem", *sys.argv[1:]])),
+        "report.html": render_page(results, story=tell(told, cells, folder)),
         "results.csv": to_csv(results),
         "results.tex": to_latex(results),
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8", errors="replace")
     click.echo(texts["report.md"])
     for name in texts:
         click.echo(folder / name)

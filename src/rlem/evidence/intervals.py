@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -187,8 +188,7 @@ def bootstrap(
     point = statistic(table, np.ones((1, table.shape[1])), present[None])[0]
     if _equal(arms):  # the last bit of a sum must not look like spread
         return point, point[None]
-    rng = np.random.default_rng(seed)
-    return point, _resampled(table, present, statistic, resamples, rng, scheme)
+    return point, _resampled(table, present, statistic, resamples, seed, scheme)
 
 
 def summary(arms: Sequence[Values], estimate: float, draws: Array, *, confidence: float) -> Interval:
@@ -212,9 +212,9 @@ def summary(arms: Sequence[Values], estimate: float, draws: Array, *, confidence
 
 def means(table: Array, drawn: Array, weights: Array) -> Array:
     """The mean of each arm, shape (draws, arms); nan where a draw left an arm nothing."""
-    weights = weights * drawn[:, None, :, None]
+    totals = np.einsum("bt,bats,ats->ba", drawn, weights, table)
     with np.errstate(invalid="ignore"):
-        result: Array = (weights * table).sum(axis=(2, 3)) / weights.sum(axis=(2, 3))
+        result: Array = totals / np.einsum("bt,bats->ba", drawn, weights)
     return result
 
 
@@ -256,7 +256,7 @@ def _resampled(
     present: Array,
     statistic: Statistic,
     resamples: int,
-    rng: np.random.Generator,
+    seed: int,
     scheme: Scheme,
 ) -> Array:
     """The statistic of each resample. Works in blocks so that memory stays small."""
@@ -264,11 +264,12 @@ def _resampled(
     results: list[Array] = []
     block = max(1, _DRAWS_AT_ONCE // tasks)
     step = max(1, _CELLS_AT_ONCE // table.size)
+    rng = np.random.default_rng(seed)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         if scheme == "crossed":
-            drawn = rng.multinomial(tasks, np.full(tasks, 1 / tasks), size=size).astype(np.float64)
-            columns = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
+            once = size == resamples  # what fits in one block is kept: tables of one experiment share it
+            drawn, columns = _kept(tasks, seeds, size, seed) if once else _drawn(rng, tasks, seeds, size)
         for low in range(0, size, step):
             chunk = slice(low, min(low + step, size))
             if scheme == "crossed":
@@ -282,6 +283,19 @@ def _resampled(
                 ).astype(np.float64)
                 results.append(statistic(table, np.ones((len(weights), tasks)), weights))
     return np.concatenate(results)
+
+
+def _drawn(rng: np.random.Generator, tasks: int, seeds: int, size: int) -> tuple[Array, Array]:
+    """How often each task, and each seed, comes up in each resample."""
+    drawn = rng.multinomial(tasks, np.full(tasks, 1 / tasks), size=size)
+    return drawn.astype(np.float64), rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size).astype(
+        np.float64
+    )
+
+
+@lru_cache(maxsize=4)
+def _kept(tasks: int, seeds: int, size: int, seed: int) -> tuple[Array, Array]:
+    return _drawn(np.random.default_rng(seed), tasks, seeds, size)
 
 
 def _equal(arms: Sequence[Values]) -> bool:

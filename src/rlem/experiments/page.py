@@ -3,25 +3,84 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from rlem.experiments.table import Results, RowResult
+from rlem.experiments import findings
+from rlem.experiments.episodes import Told
+from rlem.experiments.published import MARK, SOURCE, published
+from rlem.experiments.results import Compared, Results, RowResult, Span
 from rlem.reports import wording
 from rlem.reports.html import LINE_CHARS, clip
+from rlem.reports.story import RULE
 
-_LABEL_CHARS = 30
+LABEL_CHARS = 30
 """A longer name would meet the numbers beside it on a phone."""
-_ALPHA = 0.05
+PAGE_CHARS, ANSWER_CHARS = 1200, 600
+MOST_STEPS, MOST_LISTED = 8, 4
 
 
-def render_page(results: Results, *, command: str = "") -> str:
-    """The page as text; ``command``: what made it. Rows without runs are shown, as missing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of a forest plot: a name, and an interval or the word that stands for it."""
+
+    name: str
+    span: Span | None
+    told: str
+    ends: str = ""
+    way: str = "soft"
+
+
+def render_page(results: Results, *, story: Told | None = None) -> str:
+    """The page as text. Rows without runs are shown, as missing; ``story``: three episodes, annotated."""
+    rows = results.rows
+    whole = results.row(results.whole)
+    curves = {row.name: row.curve for row in rows if len(row.curve) > 1}
+    grown = {row.name: _flat(row.memory) for row in rows if len(row.memory) > 1}
+    costly = max((row.tokens_per_success or 0.0 for row in rows), default=0.0)
+    return (
+        _templates()
+        .get_template("experiment.html.j2")
+        .render(
+            results=results,
+            findings=findings,
+            found=findings.findings(results),
+            facts=findings.facts(results),
+            groups=[(group, list(found)) for group, found in groupby(rows, key=lambda row: row.group)],
+            baseline=results.row(results.baseline),
+            whole=whole,
+            gains=forest((row.group, _gain(results, row, row.gain)) for row in rows),
+            worths=forest((row.group, _gain(results, row, row.worth)) for row in rows if row.worth),
+            steadiness=[said for row in rows if (said := findings.stability_sentence(results, row))],
+            combined=[row for row in rows if len({c.initial for c in row.combinations}) > 1],
+            dots=forest(
+                ((row.name, line) for row in rows for line in _combinations(row)), zero=False, unit="percent"
+            ),
+            curves=Charts(curves, unit="epoch", share=True),
+            grown=Charts(grown, unit="epoch"),
+            training=Charts({"The whole method": results.training} if results.training else {}, share=True),
+            kinds=[(row, kind) for row in rows for kind in row.kinds],
+            kept=[row for row in rows if row.kept],
+            costly=costly,
+            published=published(results.environment),
+            mark=MARK,
+            source=SOURCE,
+            story=story,
+            rule=RULE,
+            most_steps=MOST_STEPS,
+            most_listed=MOST_LISTED,
+        )
+    )
+
+
+def _templates() -> Environment:
     loaders = [PackageLoader("rlem.experiments", "templates"), PackageLoader("rlem.reports", "templates")]
     environment = Environment(
-        loader=ChoiceLoader(loaders),  # the style sheet is the run report's own
+        loader=ChoiceLoader(loaders),  # the style sheet and the episodes are the run report's own
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -30,32 +89,103 @@ def render_page(results: Results, *, command: str = "") -> str:
     environment.filters |= {
         "percent": wording.percent,
         "points": wording.points,
+        "signed": wording.signed,
         "decimal": wording.decimal,
         "count": wording.count,
+        "money": lambda value: "–" if value is None else wording.money(value),
         "whole": lambda value: "–" if value is None else f"{value:,.0f}",
+        "page": lambda text: clip(text, PAGE_CHARS),
+        "answer": lambda text: clip(text, ANSWER_CHARS),
         "line": lambda text: clip(" ".join(text.split()), LINE_CHARS),
-        "label": lambda text: text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…",
-        "pairwise": lambda values: list(pairwise(values)),
+        "label": lambda text: text if len(text) <= LABEL_CHARS else text[: LABEL_CHARS - 1] + "…",
     }
-    rows = results.rows
-    gains = [end for row in rows if row.gain for end in (row.gain.low, row.gain.high)]
-    points = ticks(min(0.0, *gains, 0.0), max(0.0, *gains, 0.0))
-    shares = ticks(0.0, max([0.0, *(share for row in rows for share in row.curve.values())]))
-    epochs = max([1, *(epoch for row in rows for epoch in row.curve)])
-    return environment.get_template("experiment.html.j2").render(
-        results=results,
-        groups=[(group, list(found)) for group, found in groupby(rows, key=lambda row: row.group)],
-        baseline=next((row for row in rows if row.name == results.baseline), None),
-        command=command,
-        verdict=verdict(results),
-        tokens_per_success=tokens_per_success,
-        points=points,
-        shares=shares,
-        epochs=epochs,
-        x=scale(points[0], points[-1], 5, 95),
-        across=scale(0, epochs, 22, 94),
-        up=scale(0, shares[-1], 80, 10),
+    return environment
+
+
+# -- pictures ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forest:
+    """Intervals below one another on one axis, under headings; ``unit``: "points" or "percent"."""
+
+    sections: Sequence[tuple[str, Sequence[Line]]]
+    ticks: Sequence[float]
+    unit: str
+
+    @property
+    def x(self) -> Callable[[float], str]:
+        """Where a value stands."""
+        return scale(self.ticks[0], self.ticks[-1], 5, 95)
+
+
+def forest(lines: Iterable[tuple[str, Line]], *, zero: bool = True, unit: str = "points") -> Forest:
+    """A forest plot of (heading, line) pairs; ``zero``: the axis holds 0."""
+    pairs = list(lines)
+    ends = [end for _, line in pairs if line.span for end in (line.span.low, line.span.high)]
+    ends += [0.0] if zero or not ends else []
+    sections = [
+        (heading, [line for _, line in found]) for heading, found in groupby(pairs, key=lambda pair: pair[0])
+    ]
+    return Forest(sections=sections, ticks=ticks(min(ends), max(ends)), unit=unit)
+
+
+def _gain(results: Results, row: RowResult, compared: Compared | None) -> Line:
+    if compared is None:
+        word = (
+            "no runs yet" if not row.success else "baseline" if row.name == results.baseline else "no pairs"
+        )
+        return Line(name=row.name, span=None, told=word)
+    return Line(
+        name=row.name,
+        span=compared,
+        told=wording.points(compared.mean),
+        ends=f"{wording.points(compared.low)} to {wording.points(compared.high)}",
+        way="up" if compared.low > 0 else "down" if compared.high < 0 else "soft",
     )
+
+
+def _combinations(row: RowResult) -> list[Line]:
+    """Of rows that begin with several initial experiences."""
+    if len({combination.initial for combination in row.combinations}) < 2:
+        return []
+    several = len({combination.train for combination in row.combinations}) > 1
+    return [
+        Line(
+            name=c.initial + (f", {c.train}" if several else ""),
+            span=c.success,
+            told=wording.percent(c.success.mean),
+            ends=f"{100 * c.success.low:.0f} to {100 * c.success.high:.0f}",
+            way="series-1",
+        )
+        for c in row.combinations
+    ]
+
+
+class Charts:
+    """Curves beside one another on the same axes; ``share``: values are shares, shown in per cent."""
+
+    def __init__(self, curves: dict[str, dict[int, Span]], *, unit: str = "", share: bool = False) -> None:
+        self.curves, self.unit, self.share = curves, unit, share
+        points = [point for curve in curves.values() for point in curve.items()]
+        self.last = max([1, *(place for place, _ in points)])
+        self.ticks = ticks(0.0, max([0.0, *(span.high for _, span in points)]))
+        self.across = scale(0, self.last, 16, 92)
+        self.up = scale(0, self.ticks[-1], 82, 8)
+
+    def outline(self, curve: dict[int, Span]) -> str:
+        """The band as points of a polygon, in hundredths of the picture."""
+        there = [(place, span.high) for place, span in curve.items()]
+        back = [(place, span.low) for place, span in reversed(curve.items())]
+        return " ".join(f"{self.across(x)[:-1]},{self.up(y)[:-1]}" for x, y in there + back)
+
+    def steps(self, curve: dict[int, Span]) -> list[Any]:
+        """Neighbouring points."""
+        return list(pairwise(curve.items()))
+
+
+def _flat(values: dict[int, float]) -> dict[int, Span]:
+    return {place: Span(mean=value, low=value, high=value) for place, value in values.items()}
 
 
 def scale(low: float, high: float, start: float, end: float) -> Callable[[float], str]:
@@ -81,23 +211,3 @@ def ticks(low: float, high: float) -> list[float]:
     step = next(times * power for times in (1, 2, 5, 10) if times * power >= wanted * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
-
-
-def tokens_per_success(row: RowResult) -> float | None:
-    """Tokens of all test episodes over those that succeeded; None where none did."""
-    if row.tokens is None or not row.success or not row.success.mean:
-        return None
-    return row.tokens / row.success.mean
-
-
-def verdict(results: Results) -> str:
-    """How many rows differ from the baseline by more than chance, in one sentence."""
-    tested = [row for row in results.rows if row.gain and row.p_adjusted is not None]
-    if not tested:
-        return "No row can be compared with the baseline yet."
-    sure = [row.gain.mean for row in tested if row.gain and (row.p_adjusted or 0.0) <= _ALPHA]
-    return (
-        f"Above the baseline by more than chance: {sum(gain > 0 for gain in sure) or 'none'} of "
-        f"{wording.count(len(tested), 'row')}; below it: {sum(gain < 0 for gain in sure) or 'none'} "
-        f"(p at most {_ALPHA}, corrected for the number of rows)."
-    )

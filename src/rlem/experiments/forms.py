@@ -1,0 +1,257 @@
+"""Forms of the results without pictures: Markdown for people, CSV for programs, LaTeX for papers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from rlem.experiments.findings import (
+    chance,
+    facts,
+    findings,
+    kept_sentence,
+    power_sentence,
+    stability_sentence,
+    verdict,
+)
+from rlem.experiments.published import MARK, SOURCE, published
+from rlem.experiments.results import Compared, Kind, Results, RowResult, Span
+from rlem.reports import wording
+
+# -- Markdown ---------------------------------------------------------------------------------------------
+
+_SCORES = (
+    *("row", "success %", "95 %", "reward", "middle half", "vs baseline", "95 %", "p (Holm)", "P(better)"),
+    *("vs static", "95 %", "p (Holm)", "worth", "95 %", "p (Holm)", "detectable", "spread"),
+)
+_COSTS = ("row", "runs", "steps", "tokens", "tokens a success", "$ a success", "experiences", "broken")
+_WORDS = (
+    "vs baseline, vs static: difference of success in points, paired by task and seed. worth: success of the "
+    "whole method minus the row's, which lacks or changes a part of it. p: exact sign-flip test over tasks, "
+    "corrected for the number of rows compared (Holm). P(better): chance that a run earns more on a task "
+    "than one of the baseline. middle half: interquartile mean of the reward. detectable: the difference "
+    "from the baseline that so many tasks and seeds find in four of five cases. spread: standard deviation "
+    "of success over initial experiences and training sets, in points, freed of sampling noise. Costs are "
+    "of test episodes after the last epoch; training is not counted."
+)
+
+
+def to_markdown(results: Results) -> str:
+    """All numbers of the page as text."""
+    power = power_sentence(results)
+    parts = [
+        f"# {results.title or results.experiment}",
+        f"{verdict(results)} {power}".strip(),
+        f"Model: {results.model_is} Test tasks: {results.test}. Baseline: {results.baseline}.",
+        *_found(results),
+    ]
+    for group, rows in groupby(results.rows, key=lambda row: row.group):
+        parts += [f"## {group}", _table(_SCORES, map(_scores, own := list(rows)))]
+        parts.append(_table(_COSTS, map(_costs, own)))
+    parts += [*_more(results), *_beside(results)]
+    if results.left_out:
+        parts += ["## Left out", _list(f"{name}: {why}" for name, why in results.left_out.items())]
+    notes = [f"{row.name}: {row.note}" for row in results.rows if row.note]
+    parts += ["## Notes", _list(notes)] if notes else []
+    parts += ["## How it was obtained", _list(f"{name}: {told}" for name, told in facts(results).items())]
+    return "\n\n".join([*parts, _WORDS]) + "\n"
+
+
+def _found(results: Results) -> Iterator[str]:
+    yield "## What helped, and what did not"
+    for heading, claims in findings(results).items():
+        yield f"### {heading}"
+        yield _list(claims) or "None."
+
+
+def _more(results: Results) -> Iterator[str]:
+    """Curves, combinations, kinds and what is kept, where there are any."""
+    if found := [text for row in results.rows if (text := stability_sentence(results, row))]:
+        yield "## Stability over what it begins with"
+        yield _list(found)
+    if combined := [(row, c) for row in results.rows for c in row.combinations if len(row.combinations) > 2]:
+        yield _table(
+            ("row", "initial", "training set", "success %", "95 %"),
+            [(row.name, c.initial, c.train, *_share(c.success)) for row, c in combined],
+        )
+    if curves := [row for row in results.rows if row.curve]:
+        yield "## Learning curves"
+        epochs = sorted({epoch for row in curves for epoch in row.curve})
+        yield _table(
+            ("row", *(f"epoch {epoch}" for epoch in epochs)),
+            [
+                (row.name, *(" ".join(_bracketed(*_share(row.curve.get(e)))) for e in epochs))
+                for row in curves
+            ],
+        )
+    if results.training:
+        yield "## Number of training tasks"
+        lines = [(str(number), *_share(success)) for number, success in results.training.items()]
+        yield _table(("tasks", "success %", "95 %"), lines)
+    if kinds := [_kind(row, kind) for row in results.rows for kind in row.kinds]:
+        yield "## Unseen kinds of tasks"
+        yield _table(_KINDS, kinds)
+    if kept := [text for row in results.rows if (text := kept_sentence(row))]:
+        yield "## Early tasks after later training"
+        yield _list(kept)
+
+
+_KINDS = (
+    *("row", "kind", "tasks", "success %", "95 %", "baseline %", "vs baseline", "95 %", "p (Holm)"),
+    *("whole %", "vs whole", "95 %"),
+)
+
+
+def _kind(row: RowResult, kind: Kind) -> tuple[str, ...]:
+    told = (row.name, kind.kind, str(kind.tasks), *_share(kind.success), _share(kind.baseline)[0])
+    return (*told, *_change(kind.gain), _share(kind.whole)[0], *_change(kind.gain_whole)[:2])
+
+
+def _beside(results: Results) -> Iterator[str]:
+    if not (known := published(results.environment)):
+        return
+    yield f"## Numbers of others ({MARK}; {SOURCE})"
+    lines = []
+    for one in known:
+        ours = results.row(one.ours)
+        theirs = ("" if value is None else f"{value:g}" for value in (one.success, one.score, one.steps))
+        lines.append((one.what, one.where, *theirs, one.ours, _share(ours.success if ours else None)[0]))
+    yield _table(("what", "where", "success", "score", "steps", "our row", "ours, success %"), lines)
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    told = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in told)
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _scores(row: RowResult) -> tuple[str, ...]:
+    return (
+        *(row.name, *_share(row.success), _number(row.reward), _number(row.middle)),
+        *(*_change(row.gain), f"{row.improvement.mean:.2f}" if row.improvement else ""),
+        *(*_change(row.gain_static), *_change(row.worth)),
+        f"{100 * row.gain.detectable:.1f}" if row.gain and row.gain.detectable is not None else "",
+        f"{100 * row.spread.mean:.1f}" if row.spread else "",
+    )
+
+
+def _costs(row: RowResult) -> tuple[str, ...]:
+    cost = row.cost_per_success
+    return (
+        *(row.name, f"{row.cells}" + (f" of {row.cells + row.missing}" if row.missing else "")),
+        f"{row.steps:.1f}" if row.steps is not None else "",
+        *(f"{v:,.0f}" if v is not None else "" for v in (row.tokens, row.tokens_per_success)),
+        f"{cost:.4f}" if cost is not None else "",
+        f"{row.memory_size:,.0f}" if row.memory_size is not None else "",
+        str(row.broken) if row.success else "",
+    )
+
+
+def _share(span: Span | None) -> tuple[str, str]:
+    if span is None:
+        return "", ""
+    return f"{100 * span.mean:.1f}", f"{100 * span.low:.1f} to {100 * span.high:.1f}"
+
+
+def _change(compared: Compared | None) -> tuple[str, str, str]:
+    if compared is None:
+        return "", "", ""
+    ends = f"{wording.points(compared.low)} to {wording.points(compared.high)}"
+    return wording.points(compared.mean), ends, chance(compared.p_adjusted)
+
+
+def _number(span: Span | None) -> str:
+    return f"{span.mean:.2f}" if span else ""
+
+
+# -- CSV --------------------------------------------------------------------------------------------------
+
+_PLAIN = ("group", "name", "agent", "cells", "missing", "tasks", "seeds")
+_SPANS = ("success", "reward", "middle", "improvement", "spread", "gain", "gain_static", "worth")
+_TESTED = ("p_value", "p_adjusted", "detectable")
+_AFTER = (
+    *("steps", "calls", "tokens", "tokens_per_success", "cost_usd", "cost_per_success", "memory_size"),
+    "broken",
+)
+
+
+def to_csv(results: Results) -> str:
+    """One line a row, the full numbers of ``results.json``; shares in 0..1, empty where nothing is known."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    columns = list(_columns())
+    writer.writerow(["_".join(path) for path in columns])
+    for row in results.rows:
+        writer.writerow([_at(row, path) for path in columns])
+    return stream.getvalue()
+
+
+def _columns() -> Iterator[tuple[str, ...]]:
+    yield from ((name,) for name in _PLAIN)
+    for name in _SPANS:
+        fields = ("mean", "low", "high", *(_TESTED if name in ("gain", "gain_static", "worth") else ()))
+        yield from ((name, field) for field in fields)
+    yield from (("stability", "difference", field) for field in ("mean", "low", "high"))
+    yield from ((name,) for name in _AFTER)
+
+
+def _at(row: RowResult, path: tuple[str, ...]) -> object:
+    value: object = row
+    for name in path:
+        value = getattr(value, name) if value is not None else None
+    return value
+
+
+# -- LaTeX ------------------------------------------------------------------------------------------------
+
+_ESCAPED = str.maketrans(
+    {c: f"\\{c}" for c in "%&_#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+)
+
+
+def to_latex(results: Results) -> str:
+    """A table for booktabs of each group; the caption says what played and how much."""
+    return "\n".join(
+        _latex_table(results, group, list(rows))
+        for group, rows in groupby(results.rows, key=lambda row: row.group)
+    )
+
+
+def _latex_table(results: Results, group: str, rows: Sequence[RowResult]) -> str:
+    part = any(row.worth for row in rows)
+    head = ("Row", "Success, %", "Reward", "vs baseline", "$p$", "Worth" if part else "vs static", "$p$")
+    lines = []
+    for row in rows:
+        other = row.worth if part else row.gain_static
+        cells: tuple[str, ...] = (row.name, " ".join(_bracketed(*_share(row.success))), _number(row.reward))
+        for compared in (row.gain, other):
+            mean, ends, p = _change(compared)
+            cells += (" ".join(_bracketed(mean, ends)), p)
+        lines.append(" & ".join(cell.translate(_ESCAPED) for cell in cells) + r" \\")
+    tasks, seeds = (max((getattr(row, name) for row in rows), default=0) for name in ("tasks", "seeds"))
+    caption = (
+        f"{results.title or results.experiment}: {group}. Model: {results.model}; {tasks} test tasks, "
+        f"{seeds} seeds, 95 % intervals in brackets; $p$ by sign flips, after Holm; "
+        f"baseline: {results.baseline}."
+    )
+    caption = "$p$".join(part.translate(_ESCAPED) for part in caption.split("$p$"))
+    columns = "l" + "r" * (len(head) - 1)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            *(rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"),
+            " & ".join(cell.replace("%", r"\%") for cell in head) + r" \\",
+            *(r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""),
+        ]
+    )
+
+
+def _bracketed(mean: str, ends: str) -> tuple[str, ...]:
+    return (mean, f"[{ends.replace(' to ', ', ')}]") if mean else ()

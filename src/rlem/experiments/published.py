@@ -1,0 +1,90 @@
+"""Numbers that others published or recorded, to be set beside ours. None of them is comparable: another model
+played, on another environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SOURCE = "arXiv 2306.07929 and runs of its authors"
+MARK = "other model, other environment: not comparable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """One line. ``what`` it is, where it stands, and the row of ours that is nearest in kind ("": none).
+
+    ``success`` in 0..1; ``score``: mean reward of an episode; None: not known.
+    """
+
+    environment: str
+    what: str
+    where: str
+    success: float | None = None
+    score: float | None = None
+    steps: float | None = None
+    ours: str = ""
+
+
+_HEADLINE = "published headline"
+_RUNS = "authors' development runs"
+_SHOP = "reference point"
+
+PUBLISHED = (
+    Published(environment="webshop", what="Best before it", where=_HEADLINE, success=0.36),
+    Published(environment="webshop", what="Rememberer", where=_HEADLINE, success=0.39, ours="Rememberer"),
+    Published(
+        environment="webshop",
+        what="ReAct",
+        where=f"{_RUNS}, 100 goals",
+        success=0.42,
+        score=0.716,
+        steps=7.27,
+        ours="ReAct",
+    ),
+    Published(
+        environment="webshop",
+        what="Rememberer",
+        where=f"{_RUNS}, 100 goals",
+        success=0.37,
+        score=0.663,
+        steps=5.3,
+        ours="Rememberer",
+    ),
+    Published(
+        environment="webshop",
+        what="Rememberer, a later epoch",
+        where=f"{_RUNS}, 100 goals",
+        success=0.30,
+        score=0.634,
+        steps=4.59,
+        ours="Rememberer",
+    ),
+    Published(environment="webshop", what="A rule", where=_SHOP, success=0.096),
+    Published(environment="webshop", what="The best trained model", where=_SHOP, success=0.29),
+    Published(environment="webshop", what="A human expert", where=_SHOP, success=0.59),
+    Published(environment="wikihow", what="Best before it", where=_HEADLINE, success=0.89),
+    Published(environment="wikihow", what="Rememberer", where=_HEADLINE, success=0.93, ours="Rememberer"),
+    Published(
+        environment="wikihow",
+        what="A fixed prompt",
+        where=f"{_RUNS}, 70 tasks",
+        success=0.886,
+        score=2.50,
+        steps=5.27,
+        ours="Static exemplars",
+    ),
+    Published(
+        environment="wikihow",
+        what="Annotated memory, no training",
+        where=f"{_RUNS}, 70 tasks",
+        success=0.914,
+        score=2.557,
+        steps=4.00,
+        ours="Rememberer (A)",
+    ),
+)
+
+
+def published(environment: str) -> tuple[Published, ...]:
+    """What is known of an environment."""
+    return tuple(one for one in PUBLISHED if one.environment == environment)

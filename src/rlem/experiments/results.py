@@ -1,0 +1,162 @@
+"""What an experiment gave, in numbers: the schema of ``results.json``. Shares and differences are in 0..1."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from rlem.evidence.intervals import METHOD
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Span(_Result):
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Compared(Span):
+    """Success of one row minus another's, paired by task and seed.
+
+    p_value      two-sided sign-flip test over tasks; ``exact``: all flips were counted, none drawn
+    p_adjusted   the same, corrected for all rows that are compared with that one (Holm)
+    detectable   the smallest difference that so many tasks and seeds find in four of five cases; null where
+                 no outcome differed, which cannot show it
+    """
+
+    p_value: float
+    exact: bool
+    p_adjusted: float | None = None
+    detectable: float | None = None
+    tasks: int
+    seeds: int
+
+
+class Combination(_Result):
+    """One initial experience with one training set."""
+
+    initial: str
+    train: str
+    success: Span
+
+
+class Stability(_Result):
+    """Spread of success over initial experiences and training sets (standard deviation, freed of sampling
+    noise), the static row's, and the first minus the second: below 0, the row is more stable."""
+
+    spread: Span
+    static: Span
+    difference: Span
+
+
+class Kind(_Result):
+    """Tasks of a kind that training had none of; against the baseline and the whole method on these tasks."""
+
+    kind: str
+    tasks: int
+    success: Span
+    baseline: Span | None = None
+    gain: Compared | None = None
+    whole: Span | None = None
+    gain_whole: Compared | None = None
+
+
+class Kept(_Result):
+    """Success on a training set's own tasks: after its own training, at the end of later training, and what
+    is lost between the two."""
+
+    own: Span
+    later: Span
+    forgotten: Compared
+
+
+class RowResult(_Result):
+    """One row: what it scored at the end.
+
+    gain, gain_static   its success minus the baseline's, and the static row's
+    worth               success of the whole method minus the row's, of rows that lack or change a part of it
+    improvement         chance that a run of it earns more than one of the baseline on a task (1/2: neither)
+    middle              interquartile mean of the reward
+    spread              standard deviation over combinations, freed of sampling noise
+    steps ... memory_size   mean of an episode; ``cost_usd`` is null where a price is unknown
+    curve, memory       success and experiences in memory by epoch
+    """
+
+    name: str
+    group: str
+    agent: str = ""
+    note: str = ""
+    cells: int = 0
+    missing: int = 0
+    tasks: int = 0
+    seeds: int = 0
+    success: Span | None = None
+    reward: Span | None = None
+    middle: Span | None = None
+    improvement: Span | None = None
+    gain: Compared | None = None
+    gain_static: Compared | None = None
+    worth: Compared | None = None
+    spread: Span | None = None
+    stability: Stability | None = None
+    combinations: tuple[Combination, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    kept: Kept | None = None
+    steps: float | None = None
+    calls: float | None = None
+    tokens: float | None = None
+    cost_usd: float | None = None
+    memory_size: float | None = None
+    broken: int = 0
+    curve: dict[int, Span] = {}
+    memory: dict[int, float] = {}
+
+    @property
+    def tokens_per_success(self) -> float | None:
+        """Tokens of all test episodes over those that succeeded; None where none did."""
+        return self._per_success(self.tokens)
+
+    @property
+    def cost_per_success(self) -> float | None:
+        """Dollars of all test episodes over those that succeeded; None where none did, or not known."""
+        return self._per_success(self.cost_usd)
+
+    def _per_success(self, spent: float | None) -> float | None:
+        return (
+            None if spent is None or not self.success or not self.success.mean else spent / self.success.mean
+        )
+
+
+class Results(_Result):
+    """What an experiment gave so far, and how it was obtained.
+
+    code        digest of the parts of rlem that play
+    left_out    rows that are not played with this model, and why
+    training    success of the whole method by number of training tasks
+    """
+
+    experiment: str
+    title: str
+    environment: str
+    data: str = ""
+    model: str
+    model_is: str
+    test: str
+    baseline: str
+    static: str = ""
+    whole: str = ""
+    command: str = ""
+    code: str = ""
+    version: str = ""
+    method: str = METHOD
+    rows: tuple[RowResult, ...]
+    left_out: dict[str, str] = {}
+    training: dict[int, Span] = {}
+
+    def row(self, name: str) -> RowResult | None:
+        """The row of that name."""
+        return next((row for row in self.rows if row.name == name), None)
