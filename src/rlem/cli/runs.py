@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rlem.agents.base import AGENTS, MEMORY_AGENTS, MODEL_AGENTS
+from rlem.agents.base import AGENTS, MEMORY_AGENTS, MODEL_AGENTS, REFLEXION
 from rlem.cli.memory import open_file
 from rlem.cli.options import (
     NearChoice,
@@ -64,6 +64,13 @@ from rlem.runner.records import RunConfig
 @click.option("--max-experiences", type=click.IntRange(1), help="Capacity of the memory (unbounded).")
 @click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
 @click.option("--max-bytes", type=click.IntRange(1), help="Capacity in bytes (unbounded; docs/memory.md).")
+@click.option(
+    "--learn",
+    type=NearChoice(["all", "rewarded", "solved"]),
+    default="all",
+    show_default=True,
+    help="Episodes that teach: all, those that earned something, or those that were solved.",
+)
 @click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
 @click.option("--control/--no-control", default=True, help="Also test without memory, as the control.")
 @click.option(
@@ -107,6 +114,7 @@ def train(environment: str, **options: Any) -> None:
         memory_options=memory,
         epochs=options["epochs"],
         batch_size=options["batch_size"],
+        learn=options["learn"],
         skip_solved=options["skip_solved"],
         control=options["control"],
         initial_memory=str(initial) if initial else "",
@@ -129,6 +137,7 @@ def train(environment: str, **options: Any) -> None:
     type=click.Path(path_type=Path),
     help="Exemplars of static, react, rci, chain-of-thought, reflexion.",
 )
+@click.option("--trials", type=click.IntRange(1), help="Of each task, for reflexion (3).")
 @environment_options
 @model_options
 @agent_options
@@ -150,6 +159,9 @@ def evaluate(environment: str, **options: Any) -> None:
         raise UsageError(
             "rlem eval needs --memory FILE, or another --agent (llm-only: the model without a memory)"
         )
+    trials = options.pop("trials")
+    if trials is not None and agent != REFLEXION:
+        raise UsageError(f"--trials is for --agent {REFLEXION}: agent {agent!r} tries each task once")
     if memory_file is not None and not memory_file.is_file():
         raise DataError(f"--memory {memory_file}: there is no such file")
     if memory_file is not None:
@@ -161,7 +173,7 @@ def evaluate(environment: str, **options: Any) -> None:
     config = make_config(
         **values,
         agent=agent,
-        epochs=0,
+        epochs=(trials or 3) - 1 if agent == REFLEXION else 0,
         control=options["control"],
         initial_memory=str(initial) if initial else "",
         memory_options={"file": _digest(memory_file)} if memory_file else {},
