@@ -27,6 +27,7 @@ from rlem.cli.options import (
     parse_seeds,
     take,
 )
+from rlem.cli.streams import stream_options, streams, told
 from rlem.core.errors import BudgetExceededError, DataError, RunError, UsageError
 from rlem.environments.base import Environment
 from rlem.llm.base import LanguageModel
@@ -79,6 +80,7 @@ from rlem.runner.records import RunConfig
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads (1; 8 for endpoints). Never changes results."
 )
+@stream_options
 def train(environment: str, **options: Any) -> None:
     """Train on tasks of ENVIRONMENT; test with and without memory before training and after every epoch.
 
@@ -91,7 +93,7 @@ def train(environment: str, **options: Any) -> None:
       rlem train webshop --data DIR --seeds 5
       rlem train webshop --model openai:NAME --base-url http://127.0.0.1:8000/v1
     """
-    out, workers = options.pop("out"), options.pop("workers")
+    out, workers, wanted = options.pop("out"), options.pop("workers"), streams(options)
     memory = take(
         options, "n", "discount", "trace_decay", "double", "similarity", "task_weight", "max_experiences",
         "max_actions", "max_bytes", "compat",
@@ -120,7 +122,7 @@ def train(environment: str, **options: Any) -> None:
         initial_memory=str(initial) if initial else "",
     )
     folder = out or _default_folder(config)
-    _execute(config, world, folder, open_model(options, folder), workers)
+    _execute(config, world, folder, open_model(options, folder), workers, wanted)
 
 
 @click.command(name="eval")
@@ -145,6 +147,7 @@ def train(environment: str, **options: Any) -> None:
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads (1; 8 for endpoints). Never changes results."
 )
+@stream_options
 def evaluate(environment: str, **options: Any) -> None:
     """Test an agent on tasks of ENVIRONMENT; the memory is frozen.
 
@@ -154,7 +157,7 @@ def evaluate(environment: str, **options: Any) -> None:
       rlem eval webshop --agent random --test 0:50
     """
     out, workers, memory_file = options.pop("out"), options.pop("workers"), options.pop("memory_file")
-    agent, initial = options.pop("agent"), options.pop("initial")
+    agent, initial, wanted = options.pop("agent"), options.pop("initial"), streams(options)
     if agent in MEMORY_AGENTS and memory_file is None:
         raise UsageError(
             "rlem eval needs --memory FILE, or another --agent (llm-only: the model without a memory)"
@@ -180,7 +183,7 @@ def evaluate(environment: str, **options: Any) -> None:
     )
     folder = out or _default_folder(config)
     model = open_model(options, folder) if needs_model else None
-    _execute(config, world, folder, model, workers, memory_file)
+    _execute(config, world, folder, model, workers, wanted, memory_file)
 
 
 @click.command()
@@ -225,6 +228,7 @@ def _execute(
     path: Path,
     model: LanguageModel | None,
     workers: int | None,
+    wanted: dict[str, Path],
     memory_file: Path | None = None,
 ) -> None:
     from rlem.cli.progress import LiveObserver
@@ -249,7 +253,7 @@ def _execute(
         )
     console.print(f"run folder: {folder.path}", style="dim", highlight=False)
     try:
-        with LiveObserver(config, tasks, console) as observer:
+        with LiveObserver(config, tasks, console) as live, told(config, wanted, live) as observer:
             make_run(
                 config,
                 folder,
