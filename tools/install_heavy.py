@@ -2,8 +2,8 @@
 
 Usage: .venv/bin/python tools/install_heavy.py      (idempotent; a minute and about 1 GB on disk)
 
-They stay out of the lock: few need them, and which build of torch fits depends on the machine (the one that PyPI
-gives for the version below needs no GPU). Without them those tests are skipped.
+They stay out of the lock: few need them, and which build of torch fits depends on the machine. The one
+pinned below is small where the index gives the build for processors. Without them those tests are skipped.
 """
 
 from __future__ import annotations
