@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 from pathlib import Path
 
 import pytest
 
 from rlem.core.errors import DataError, UnknownNameError, UsageError
 from rlem.environments.registry import make
-from rlem.experiments.cells import Ready, cells_of, code_version, left_out
+from rlem.experiments.cells import Cell, Ready, cells_of, code_version, left_out
 from rlem.experiments.episodes import tell
+from rlem.experiments.files import OUTCOMES, write
 from rlem.experiments.initial import prepare, solutions
+from rlem.experiments.results import Results
 from rlem.experiments.schema import Experiment, bundled, load, parse
 from rlem.experiments.table import gather
 from rlem.experiments.work import DONE, is_done, outcomes, play_cells
@@ -262,6 +267,22 @@ def test_played_once_resumed_and_put_side_by_side(tmp_path: Path) -> None:
     assert last.success
     assert {advice.task for advice in story.learned} == {first.instruction}
     assert tell(experiment, cells[:2], tmp_path) is None, "without a row that learns there is no story"
+    files = written(tmp_path, cells)
+    assert all(path.is_file() for path in files.values())
+    assert Results.model_validate_json(files["results.json"].read_text()).rows == results.rows
+    packed = files[OUTCOMES].read_bytes()
+    lines = list(csv.DictReader(io.StringIO(gzip.decompress(packed).decode())))
+    assert len(lines) == sum(len(t) for cell in cells for t in outcomes(tmp_path, cell).values())
+    own = [line for line in lines if line["row"] == "alone"]
+    assert sum(int(line["success"]) for line in own) / len(own) == pytest.approx(mean)
+    assert {line["epoch"] for line in lines if line["row"] == "with memory"} == {"0", "1"}
+    assert written(tmp_path, cells)[OUTCOMES].read_bytes() == packed
+
+
+def written(folder: Path, cells: list[Cell]) -> dict[str, Path]:
+    """The files of the experiment."""
+    told = {"model": "embedded", "test": "10:14", "command": "rlem", "left_out": {}, "training": {}}
+    return write(tiny(), cells, folder, **told)  # type: ignore[arg-type]
 
 
 def test_rows_give_agents() -> None:

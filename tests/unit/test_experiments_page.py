@@ -54,10 +54,11 @@ def row(name: str, group: str = "Agents", **changes: object) -> RowResult:
 
 
 GAIN = compared(0.1, -0.1, 0.3)
+WORTH = compared(0.2, 0.1, 0.2, 0.04)
 ROWS = (
     row("alone"),
     row("with memory", gain=GAIN),
-    row("worse", "Retrieval", gain=compared(-0.2, -0.2, -0.1, 0.0002), worth=compared(0.2, 0.1, 0.2)),
+    row("worse", "Retrieval", gain=compared(-0.2, -0.2, -0.1, 0.0002), worth=WORTH),
     RowResult(name="not yet", group="Retrieval", missing=3),
 )
 FULL = row(
@@ -105,9 +106,9 @@ def drawn(page: str, id: str) -> list[ElementTree.Element]:
     ]
 
 
-def drawn_rows(page: str, id: str = "differences") -> dict[str, ElementTree.Element]:
+def drawn_rows(page: str, id: str = "differences", place: int = 0) -> dict[str, ElementTree.Element]:
     """What a forest plot has for each row."""
-    return {str(part.findtext("title")): part for part in drawn(page, id)[0].iter("g")}
+    return {str(part.findtext("title")): part for part in drawn(page, id)[place].iter("g")}
 
 
 def test_every_row_stands_in_both_tables_and_the_plot() -> None:
@@ -119,8 +120,13 @@ def test_every_row_stands_in_both_tables_and_the_plot() -> None:
     for name in ("alone", "with memory", "worse", "not yet", "late"):
         for id in ("table", "cost"):
             assert len(re.findall(rf'<tr[^>]*><th class="text">{name}<', section(page, id))) == 1
-        assert name in drawn_rows(page)
-    assert page.count('<tr class="group">') == 2 * 3, "a group begins where its name changes"
+    assert list(drawn_rows(page)) == ["with memory", "not yet"], "what is, or will be, compared"
+    assert list(drawn_rows(page, place=1)) == ["worse"], "parts are folded"
+    for id in ("table", "cost"):
+        assert re.findall(r"<summary>(.*?)</summary>", section(page, id)) == [
+            "Agents · 2 rows", "Retrieval · 2 rows", "Agents · 1 row",
+        ], "a group begins where its name changes"  # fmt: skip
+        assert section(page, id).count('<details class="group" open>') == 1
 
 
 def test_contents_lead_to_what_is_there() -> None:
@@ -151,8 +157,8 @@ def test_a_row_without_runs_is_missing_and_not_zero() -> None:
 
 def test_intervals_stand_where_the_axis_says() -> None:
     """By hand: gains reach from -0.2 to 0.3, so the axis runs from -20 to 40 points over 5 to 95 %: 0 is at
-    35, -10 points at 20, +10 at 50, +30 at 80."""
-    page = render_page(results())
+    35, -10 points at 20, +10 at 50, +30 at 80. Coloured is what interval and corrected test both say."""
+    page = render_page(results(*ROWS, row("bad", gain=compared(-0.2, -0.2, -0.1, 0.06))))
     zero = next(line for line in drawn(page, "differences")[0].iter("line") if line.get("class") == "zero")
     assert zero.get("x1") == zero.get("x2") == "35.00%"
     ours = drawn_rows(page)["with memory"]
@@ -161,26 +167,26 @@ def test_intervals_stand_where_the_axis_says() -> None:
     assert dot is not None
     assert (line.get("x1"), dot.get("cx"), line.get("x2")) == ("20.00%", "50.00%", "80.00%")
     assert line.get("y1") == line.get("y2") == dot.get("cy")
-    assert "+10.0 (−10.0 to +30.0)" in ["".join(text.itertext()) for text in ours.iter("text")]
+    assert "+10.0 (−10.0 to +30.0), p 0.400" in ["".join(text.itertext()) for text in ours.iter("text")]
     found = [text.text for text in drawn(page, "differences")[0].iter("text") if text.get("class") == "tick"]
     assert found == ["−20", "0", "20", "40"]
-    assert ours.get("class") == "row soft"
-    assert drawn_rows(page)["worse"].get("class") == "row down"
+    assert ours.get("class") == drawn_rows(page)["bad"].get("class") == "row soft"
+    assert drawn_rows(page, place=1)["worse"].get("class") == "row down"
     assert list(drawn_rows(page, "parts")) == ["worse"]
     assert drawn_rows(page, "parts")["worse"].get("class") == "row up"
     assert "p &lt; 0.001" in section(page, "table")
 
 
 def test_curves_and_bands_stand_where_their_axes_say() -> None:
-    """By hand: epochs 0 to 2 lie over 16 to 92 %, success 0 to 1 over 82 to 8 %; the band runs along the
+    """By hand: epochs 0 to 2 lie over 16 to 92 %, success 0 to 1 over 82 to 16 %; the band runs along the
     upper ends and back along the lower ones; rows tested once are not drawn."""
     page = render_page(results(ROWS[0], row("untrained", curve={0: span(0.5, 0.4, 0.6)})))
     (picture,) = drawn(page, "curves")
     dots = [(dot.get("cx"), dot.get("cy")) for dot in picture.iter("circle")]
-    assert dots == [("16.00%", "63.50%"), ("54.00%", "45.00%"), ("92.00%", "8.00%")]
+    assert dots == [("16.00%", "65.50%"), ("54.00%", "49.00%"), ("92.00%", "16.00%")]
     (band,) = picture.iter("polygon")
     assert str(band.get("points")).split() == [
-        "16.00,45.00", "54.00,26.50", "92.00,8.00", "92.00,8.00", "54.00,63.50", "16.00,82.00",
+        "16.00,49.00", "54.00,32.50", "92.00,16.00", "92.00,16.00", "54.00,65.50", "16.00,82.00",
     ]  # fmt: skip
     lines = [line for line in picture.iter("line") if line.get("class") == "curve"]
     assert [line.get("x2") for line in lines] == ["54.00%", "92.00%"]
@@ -188,24 +194,38 @@ def test_curves_and_bands_stand_where_their_axes_say() -> None:
 
 def test_what_belongs_to_one_row_is_shown() -> None:
     """Combinations as dots and as a matrix, kinds, what is kept, growing memory."""
-    page = render_page(results(ROWS[0], FULL, static="fixed"))
+    page = render_page(results(ROWS[0], row("fixed", gain_static=GAIN), FULL, static="fixed"))
     assert list(drawn_rows(page, "stability")) == ["E0, A", "E0, B", "E1, A", "E1, B"]
-    assert "varies less than “fixed”" in section(page, "stability")
+    told = section(page, "stability")
+    assert "varies less than “fixed”" in told
+    assert "50.0 % ± 1.0 points (4 combinations) against 50.0 % ± 10.0 points" in told
+    assert "ratio 0.10, difference of the two deviations −9.0 (−20.0 to −3.0)" in told
     assert section(page, "stability").count("50.0 %<br>") == 4
     assert "north" in section(page, "kinds")
     assert "75.0 %" in section(page, "kept")
+    assert len(drawn(page, "kept")) == 1, "its curve is of other tasks than the others'"
+    assert "with memory" not in section(page, "curves")
+    assert 'class="base"' in section(page, "curves")
+    assert 'class="base"' not in section(page, "kept")
     (picture,) = drawn(page, "memory")
-    assert [dot.get("cy") for dot in picture.iter("circle")] == ["82.00%", "45.00%", "8.00%"]
+    assert [dot.get("cy") for dot in picture.iter("circle")] == ["82.00%", "49.00%", "16.00%"]
 
 
 def test_numbers_of_others_are_marked() -> None:
     """They stand only where they are known, beside ours, and are said not to be comparable."""
     page = render_page(results(row("alone"), row("Rememberer"), environment="wikihow"))
-    told = section(page, "others")
-    assert MARK.casefold() in told.casefold()
-    assert "93.0 %" in told
-    assert told.count("50.0 %") == 1, "our row of that name"
-    assert section(render_page(results()), "others") == ""
+    told = section(page, "paper")
+    assert MARK in told
+    lines = re.findall(r'<tr><th class="text">(.*?)<.*?</tr>', told.split("<tbody>")[1], re.DOTALL)
+    assert lines == ["alone", "Rememberer", "Best before it", "Static exemplars", "Rememberer (A)"]
+    cells = {
+        name: re.findall(r"<td>(.*?)[<]", line)
+        for name, line in zip(lines, re.findall(r"<tr>.*?</tr>", told, re.DOTALL)[1:], strict=True)
+    }
+    assert cells["alone"] == ["50.0 %", "–", "1.00", "–", "4.00", "–"]
+    assert cells["Rememberer"] == ["50.0 %", "93.0 %", "1.00", "–", "4.00", "–"]
+    assert cells["Static exemplars"] == ["–", "88.6 %", "–", "2.500", "–", "5.27"]
+    assert section(render_page(results()), "paper") == ""
     assert {one.environment for one in PUBLISHED} == {"webshop", "wikihow"}
     assert [one.success for one in published("webshop")][:2] == [0.36, 0.39]
 
@@ -248,7 +268,7 @@ def test_foreign_text_is_escaped() -> None:
     assert "<script" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
-    for id in ("differences", "parts", "stability", "curves"):
+    for id in ("differences", "parts", "stability", "kept"):
         assert len(drawn(page, id)) == 1, "and the pictures are well-formed"
 
 
@@ -272,7 +292,7 @@ def test_a_page_of_nothing_played() -> None:
     """An experiment of which nothing is played has a page."""
     page = render_page(results(ROWS[3]))
     assert "No row can be compared" in page
-    assert re.findall(r'<h2 id="(\w+)">', page) == ["helped", "table", "differences", "cost", "obtained"]
+    assert re.findall(r'<h2 id="(\w+)">', page) == ["says", "table", "differences", "cost", "obtained"]
 
 
 @given(st.floats(-1, 0), st.floats(0, 1))

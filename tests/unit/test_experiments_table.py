@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def results(tiny: Experiment, cells: list[Cell], tmp_path: Path) -> Results:
         tmp_path,
         data="made up",
         command="rlem reproduce tiny.toml",
-        left_out={"thinks": "a program cannot."},
+        left_out={"thinks": "a program cannot", "plans": "a program cannot"},
         training={"A": 10, "B": 10, "C": 40},
     )
 
@@ -170,6 +171,7 @@ def test_gains_are_paired_by_task_and_seed(results: Results) -> None:
     assert (row.gain.tasks, row.gain.seeds) == (8, 2)
     assert row.gain.detectable is not None
     assert results.row("alone").gain is None  # type: ignore[union-attr]
+    assert row.sensitivity == row.gain.detectable
 
 
 def test_static_exemplars_are_met_by_the_same_initial_experience(results: Results) -> None:
@@ -188,6 +190,7 @@ def test_the_worth_of_a_part_is_the_whole_minus_the_row(results: Results) -> Non
     assert row.worth is not None
     assert row.worth.mean == pytest.approx((7.5 - 4) / 8)
     assert row.worth.low > 0
+    assert row.sensitivity == row.worth.detectable
     assert all(found.worth is None for found in results.rows if found.group == "Agents")
 
 
@@ -210,6 +213,7 @@ def test_stability_is_a_difference_of_spreads(results: Results) -> None:
     assert {(c.initial, c.train): c.success.mean for c in row.combinations} == {
         ("E0", "A"): 7 / 8, ("E0", "B"): 7 / 8, ("E1", "A"): 1.0, ("E1", "B"): 1.0,
     }  # fmt: skip
+    assert row.stability.ratio == row.stability.spread.mean / row.stability.static.mean < 1
     assert "“with memory” varies" in stability_sentence(results, row)
     assert stability_sentence(results, results.rows[0]) == ""
 
@@ -305,10 +309,10 @@ def test_every_comparison_is_told_once(results: Results) -> None:
 
 def test_forms_have_every_number(results: Results) -> None:
     """Markdown has rows, kinds, curves, what was left out and the command; CSV the numbers in full, one line
-    a row; LaTeX one table a group, escaped, with model and n."""
+    a row."""
     text = to_markdown(results)
     for told in (
-        "| alone | 25.0 |", "One exemplar at most.", "A program.", "thinks: a program cannot.",
+        "| alone | 25.0 |", "One exemplar at most.", "A program.", "thinks, plans: a program cannot.",
         "rlem reproduce tiny.toml", "made up", "| kept | 0.0 [0.0, 0.0] |", "| 40 | 50.0 |", "south",
         "forgotten", results.code,
     ):  # fmt: skip
@@ -321,13 +325,44 @@ def test_forms_have_every_number(results: Results) -> None:
     assert float(lines[2]["gain_low"]) == row.gain.low
     assert float(lines[2]["gain_p_adjusted"]) == row.gain.p_adjusted
     assert lines[0]["gain_mean"] == ""
-    tex = to_latex(results)
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\bottomrule") == 3
-    assert r"one \& only &" in tex
-    assert "8 test tasks, 2 seeds" in tex
-    assert "Model: embedded" in tex
-    heads = [line for line in tex.splitlines() if line.endswith(r"\\")]
-    assert {line.replace(r"\&", "").count("&") for line in heads} == {6}
+
+
+AWKWARD = r"100 % & _x_ #1 $y$ {z} \d ~ ^ <a> −"
+
+
+def test_latex_compiles_in_principle(results: Results) -> None:
+    """One table a group, for booktabs, with model and n: environments nest, braces close, every line of a
+    table has as many cells as it has columns, and what is special to LaTeX in a name is escaped."""
+    first, *others = results.rows
+    awkward = results.model_copy(update={"rows": (first.model_copy(update={"name": AWKWARD}), *others)})
+    tex = to_latex(awkward)
+    assert tex.startswith("% Needs")
+    body = tex.partition("\n")[2]
+    nested: list[str] = []
+    for what, name in re.findall(r"\\(begin|end)\{(\w+)\}", body):
+        if what == "begin":
+            nested.append(name)
+        else:
+            assert nested.pop() == name
+    assert nested == []
+    plain = re.sub(r"\\[%&_#${}]", "", body)
+    assert plain.count("{") == plain.count("}")
+    assert not re.search(r"[%#_~^<>−]", plain)
+    assert plain.count("$") % 2 == 0
+    assert set(re.findall(r"\\([a-z]+)", plain)) <= {
+        *("begin", "end", "centering", "footnotesize", "setlength", "tabcolsep", "caption", "toprule"),
+        *("midrule", "bottomrule", "textless", "textgreater", "textbackslash", "textasciitilde"),
+        "textasciicircum",
+    }
+    tables = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n\\toprule\n(.*?)\\bottomrule", plain, re.DOTALL)
+    assert len(tables) == 3
+    for columns, lines in tables:
+        for line in lines.replace("\\midrule\n", "").splitlines():
+            assert line.endswith(r" \\")
+            assert line.count("&") == len(columns) - 1
+    assert "8 test tasks, 2 seeds" in body
+    assert "Model: embedded. A program." in body
+    assert r"one \& only &" in body
 
 
 def test_rows_without_runs_have_blanks(tiny: Experiment, cells: list[Cell], tmp_path: Path) -> None:

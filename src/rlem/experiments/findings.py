@@ -9,12 +9,14 @@ from rlem.experiments.results import Compared, Results, RowResult
 from rlem.reports import wording
 
 ALPHA = 0.05
+CHANCE = "random"
+"""The agent that wins by chance alone."""
 
 HEADINGS = (
     "Better, beyond chance",
     "Worse, beyond chance",
     "Perhaps: the interval excludes zero, or the corrected test says so, but not both",
-    "Not seen with this sample",
+    "Not seen at this sample size",
 )
 
 
@@ -22,8 +24,7 @@ def findings(results: Results) -> dict[str, list[str]]:
     """Under each of ``HEADINGS``, what was found: agents against the baseline, parts against the whole."""
     found: dict[str, list[str]] = {heading: [] for heading in HEADINGS}
     for text, compared in _claims(results):
-        apart, tested = _apart(compared), _tested(compared)
-        place = (0 if compared.mean > 0 else 1) if apart and tested else 2 if apart or tested else 3
+        place = {1: 0, -1: 1}.get(sure(compared), 2 if _apart(compared) or _tested(compared) else 3)
         seen = ""
         if place == 3 and compared.detectable is not None:
             seen = f"; {100 * compared.detectable:.1f} would be seen"
@@ -37,11 +38,16 @@ def _claims(results: Results) -> Iterator[tuple[str, Compared]]:
             yield f"The whole method against “{row.name}”", row.worth
         elif row.gain and not row.kinds:
             yield f"“{row.name}” against “{results.baseline}”", row.gain
-            if row.gain_static:
+            if row.gain_static and row.agent != CHANCE:
                 yield f"“{row.name}” against “{results.static}”", row.gain_static
         for kind in row.kinds:
             if kind.gain:
                 yield f"“{row.name}”, kind {kind.kind}, against “{results.baseline}”", kind.gain
+
+
+def sure(compared: Compared) -> int:
+    """1: better by more than chance, -1: worse, 0: neither. Interval and corrected test must both say so."""
+    return (1 if compared.mean > 0 else -1) if _apart(compared) and _tested(compared) else 0
 
 
 def _apart(compared: Compared) -> bool:
@@ -73,10 +79,10 @@ def verdict(results: Results) -> str:
     tested = [row.gain for row in results.rows if row.gain]
     if not tested:
         return "No row can be compared with the baseline yet."
-    sure = [gain.mean for gain in tested if _apart(gain) and _tested(gain)]
+    found = [sure(gain) for gain in tested]
     return (
-        f"Above the baseline by more than chance: {sum(mean > 0 for mean in sure) or 'none'} of "
-        f"{wording.count(len(tested), 'row')}; below it: {sum(mean < 0 for mean in sure) or 'none'} "
+        f"Above the baseline by more than chance: {found.count(1) or 'none'} of "
+        f"{wording.count(len(tested), 'row')}; below it: {found.count(-1) or 'none'} "
         f"(an interval without zero, and p at most {ALPHA} corrected for the number of rows)."
     )
 
@@ -98,14 +104,21 @@ def power_sentence(results: Results) -> str:
 
 def stability_sentence(results: Results, row: RowResult) -> str:
     """Whether a row depends less on where it begins than fixed exemplars do."""
-    found = row.stability
-    if found is None:
+    found, static = row.stability, results.row(results.static)
+    if found is None or static is None or not row.success or not static.success:
         return ""
     low, high = found.difference.low, found.difference.high
     said = "less" if high < 0 else "more" if low > 0 else "neither surely more nor surely less"
+    means = [
+        f"{wording.percent(one.success.mean)} ± {100 * spread.mean:.1f} points "
+        f"({wording.count(len(one.combinations), 'combination')})"
+        for one, spread in ((row, found.spread), (static, found.static))
+        if one.success
+    ]
+    ratio = "" if found.ratio is None else f"ratio {found.ratio:.2f}, "
     return (
-        f"“{row.name}” varies {said} than “{results.static}” over what it begins with: standard deviation of "
-        f"success {100 * found.spread.mean:.1f} against {100 * found.static.mean:.1f} points, difference "
+        f"“{row.name}” varies {said} than “{results.static}” over what it begins with: mean and standard "
+        f"deviation {means[0]} against {means[1]}; {ratio}difference of the two deviations "
         f"{wording.points(found.difference.mean)} ({wording.points(low)} to {wording.points(high)})."
     )
 
@@ -121,6 +134,14 @@ def kept_sentence(row: RowResult) -> str:
     )
 
 
+def left_out(results: Results) -> dict[str, str]:
+    """Rows that are not played, and why; rows with one reason together."""
+    found: dict[str, list[str]] = {}
+    for name, why in results.left_out.items():
+        found.setdefault(why, []).append(name)
+    return {", ".join(names): f"{why}." for why, names in found.items()}
+
+
 def facts(results: Results) -> dict[str, str]:
     """How it was obtained, name by name; what is not known is left out."""
     seeds = max((row.seeds for row in results.rows), default=0)
@@ -130,7 +151,7 @@ def facts(results: Results) -> dict[str, str]:
         "Experiment": f"{results.experiment}, on {results.environment}",
         "Data": results.data,
         "Model": f"{results.model}. {results.model_is}",
-        "Test tasks": f"{results.test}: {tasks}",
+        "Test tasks": f"{tasks} ({results.test})",
         "Seeds": str(seeds),
         "Baseline": results.baseline,
         "rlem": f"{results.version}, digest of the parts that play {results.code}" if results.code else "",

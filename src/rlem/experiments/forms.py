@@ -12,11 +12,12 @@ from rlem.experiments.findings import (
     facts,
     findings,
     kept_sentence,
+    left_out,
     power_sentence,
     stability_sentence,
     verdict,
 )
-from rlem.experiments.published import MARK, SOURCE, published
+from rlem.experiments.published import MARK, SOURCE, Beside, beside
 from rlem.experiments.results import Compared, Kind, Results, RowResult, Span
 from rlem.reports import wording
 
@@ -24,7 +25,7 @@ from rlem.reports import wording
 
 _SCORES = (
     *("row", "success %", "95 %", "reward", "middle half", "vs baseline", "95 %", "p (Holm)", "P(better)"),
-    *("vs static", "95 %", "p (Holm)", "worth", "95 %", "p (Holm)", "detectable", "spread"),
+    *("vs static", "95 %", "p (Holm)", "detectable", "spread"),
 )
 _COSTS = ("row", "runs", "steps", "tokens", "tokens a success", "$ a success", "experiences", "broken")
 _WORDS = (
@@ -32,9 +33,9 @@ _WORDS = (
     "whole method minus the row's, which lacks or changes a part of it. p: exact sign-flip test over tasks, "
     "corrected for the number of rows compared (Holm). P(better): chance that a run earns more on a task "
     "than one of the baseline. middle half: interquartile mean of the reward. detectable: the difference "
-    "from the baseline that so many tasks and seeds find in four of five cases. spread: standard deviation "
-    "of success over initial experiences and training sets, in points, freed of sampling noise. Costs are "
-    "of test episodes after the last epoch; training is not counted."
+    "from the baseline (of a part: its worth) that so many tasks and seeds find in four of five cases. "
+    "spread: standard deviation of success over initial experiences and training sets, in points, freed of "
+    "sampling noise. Costs are of test episodes after the last epoch; training is not counted."
 )
 
 
@@ -48,11 +49,14 @@ def to_markdown(results: Results) -> str:
         *_found(results),
     ]
     for group, rows in groupby(results.rows, key=lambda row: row.group):
-        parts += [f"## {group}", _table(_SCORES, map(_scores, own := list(rows)))]
+        own = list(rows)
+        worth = any(row.worth for row in own)
+        head = ["worth" if worth and name == "vs static" else name for name in _SCORES]
+        parts += [f"## {group}", _table(head, [_scores(row, worth) for row in own])]
         parts.append(_table(_COSTS, map(_costs, own)))
-    parts += [*_more(results), *_beside(results)]
+    parts += [*_beside(results), *_more(results)]
     if results.left_out:
-        parts += ["## Left out", _list(f"{name}: {why}" for name, why in results.left_out.items())]
+        parts += ["## Left out", _list(f"{names}: {why}" for names, why in left_out(results).items())]
     notes = [f"{row.name}: {row.note}" for row in results.rows if row.note]
     parts += ["## Notes", _list(notes)] if notes else []
     parts += ["## How it was obtained", _list(f"{name}: {told}" for name, told in facts(results).items())]
@@ -60,7 +64,7 @@ def to_markdown(results: Results) -> str:
 
 
 def _found(results: Results) -> Iterator[str]:
-    yield "## What helped, and what did not"
+    yield "## What this says"
     for heading, claims in findings(results).items():
         yield f"### {heading}"
         yield _list(claims) or "None."
@@ -110,19 +114,30 @@ def _kind(row: RowResult, kind: Kind) -> tuple[str, ...]:
 
 
 def _beside(results: Results) -> Iterator[str]:
-    if not (known := published(results.environment)):
+    if not (lines := beside(results)):
         return
-    yield f"## Numbers of others ({MARK}; {SOURCE})"
-    lines = []
-    for one in known:
-        ours = results.row(one.ours)
-        theirs = ("" if value is None else f"{value:g}" for value in (one.success, one.score, one.steps))
-        lines.append((one.what, one.where, *theirs, one.ours, _share(ours.success if ours else None)[0]))
-    yield _table(("what", "where", "success", "score", "steps", "our row", "ours, success %"), lines)
+    yield "## Beside the paper"
+    yield f"Theirs: {MARK}. {SOURCE}."
+    head = ("row", "success %", "95 %", "theirs", "reward", "theirs", "steps", "theirs", "where")
+    yield _table(head, map(_pair, lines))
+
+
+def _pair(line: Beside) -> tuple[str, ...]:
+    ours, theirs = line.ours, line.theirs
+    success, score, steps = (theirs.success, theirs.score, theirs.steps) if theirs else (None, None, None)
+    return (
+        *(line.name, *_share(ours.success if ours else None), _short(success and 100 * success, 1)),
+        *(_number(ours.reward if ours else None), _short(score, 3)),
+        *(_short(ours.steps if ours else None, 2), _short(steps, 2), line.where),
+    )
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    told = [head, ["---"] * len(head), *lines]
+    """Columns without any value are left out."""
+    body = list(lines)
+    told = [head, ["---"] * len(head), *body]
+    used = [index for index in range(len(head)) if index == 0 or any(line[index] for line in body)]
+    told = [[line[index] for index in used] for line in told]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in told)
 
 
@@ -130,13 +145,13 @@ def _list(items: Iterable[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
 
 
-def _scores(row: RowResult) -> tuple[str, ...]:
+def _scores(row: RowResult, worth: bool) -> tuple[str, ...]:
+    seen = row.sensitivity
     return (
         *(row.name, *_share(row.success), _number(row.reward), _number(row.middle)),
-        *(*_change(row.gain), f"{row.improvement.mean:.2f}" if row.improvement else ""),
-        *(*_change(row.gain_static), *_change(row.worth)),
-        f"{100 * row.gain.detectable:.1f}" if row.gain and row.gain.detectable is not None else "",
-        f"{100 * row.spread.mean:.1f}" if row.spread else "",
+        *(*_change(row.gain), _number(row.improvement)),
+        *_change(row.worth if worth else row.gain_static),
+        *(_short(seen and 100 * seen, 1), _short(100 * row.spread.mean if row.spread else None, 1)),
     )
 
 
@@ -144,9 +159,9 @@ def _costs(row: RowResult) -> tuple[str, ...]:
     cost = row.cost_per_success
     return (
         *(row.name, f"{row.cells}" + (f" of {row.cells + row.missing}" if row.missing else "")),
-        f"{row.steps:.1f}" if row.steps is not None else "",
+        _short(row.steps, 1),
         *(f"{v:,.0f}" if v is not None else "" for v in (row.tokens, row.tokens_per_success)),
-        f"{cost:.4f}" if cost is not None else "",
+        f"{cost:.4g}" if cost is not None else "",
         f"{row.memory_size:,.0f}" if row.memory_size is not None else "",
         str(row.broken) if row.success else "",
     )
@@ -166,7 +181,11 @@ def _change(compared: Compared | None) -> tuple[str, str, str]:
 
 
 def _number(span: Span | None) -> str:
-    return f"{span.mean:.2f}" if span else ""
+    return _short(span.mean if span else None, 2)
+
+
+def _short(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 # -- CSV --------------------------------------------------------------------------------------------------
@@ -217,11 +236,10 @@ _ESCAPED = str.maketrans(
 
 
 def to_latex(results: Results) -> str:
-    """A table for booktabs of each group; the caption says what played and how much."""
-    return "\n".join(
-        _latex_table(results, group, list(rows))
-        for group, rows in groupby(results.rows, key=lambda row: row.group)
-    )
+    """A table of each group, for booktabs; the caption says what played and how much."""
+    groups = groupby(results.rows, key=lambda row: row.group)
+    tables = [_latex_table(results, group, list(rows)) for group, rows in groups]
+    return "\n".join(["% Needs \\usepackage{booktabs} and, below LaTeX of 2018, utf8 input.", *tables])
 
 
 def _latex_table(results: Results, group: str, rows: Sequence[RowResult]) -> str:
@@ -237,15 +255,15 @@ def _latex_table(results: Results, group: str, rows: Sequence[RowResult]) -> str
         lines.append(" & ".join(cell.translate(_ESCAPED) for cell in cells) + r" \\")
     tasks, seeds = (max((getattr(row, name) for row in rows), default=0) for name in ("tasks", "seeds"))
     caption = (
-        f"{results.title or results.experiment}: {group}. Model: {results.model}; {tasks} test tasks, "
-        f"{seeds} seeds, 95 % intervals in brackets; $p$ by sign flips, after Holm; "
+        f"{results.title or results.experiment}: {group}. Model: {results.model}. {results.model_is} "
+        f"{tasks} test tasks, {seeds} seeds, 95 % intervals in brackets; $p$ by sign flips, after Holm; "
         f"baseline: {results.baseline}."
     )
     caption = "$p$".join(part.translate(_ESCAPED) for part in caption.split("$p$"))
     columns = "l" + "r" * (len(head) - 1)
     return "\n".join(
         [
-            r"\begin{table}",
+            *(r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}"),
             *(rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"),
             " & ".join(cell.replace("%", r"\%") for cell in head) + r" \\",
             *(r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""),

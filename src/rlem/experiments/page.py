@@ -12,7 +12,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from rlem.experiments import findings
 from rlem.experiments.episodes import Told
-from rlem.experiments.published import MARK, SOURCE, published
+from rlem.experiments.published import MARK, SOURCE, beside
 from rlem.experiments.results import Compared, Results, RowResult, Span
 from rlem.reports import wording
 from rlem.reports.html import LINE_CHARS, clip
@@ -21,6 +21,8 @@ from rlem.reports.story import RULE
 LABEL_CHARS = 30
 """A longer name would meet the numbers beside it on a phone."""
 PAGE_CHARS, ANSWER_CHARS = 1200, 600
+WAYS = {1: "up", -1: "down", 0: "soft"}
+"""Colours of what is surely better, surely worse, and neither."""
 MOST_STEPS, MOST_LISTED = 8, 4
 
 
@@ -32,6 +34,7 @@ class Line:
     span: Span | None
     told: str
     ends: str = ""
+    p: str = ""
     way: str = "soft"
 
 
@@ -39,7 +42,10 @@ def render_page(results: Results, *, story: Told | None = None) -> str:
     """The page as text. Rows without runs are shown, as missing; ``story``: three episodes, annotated."""
     rows = results.rows
     whole = results.row(results.whole)
+    parts = [row for row in rows if row.worth]
+    agents = [row for row in rows if not (row.worth or row.kept)]
     curves = {row.name: row.curve for row in rows if len(row.curve) > 1}
+    early = {row.name: curves.pop(row.name) for row in rows if row.kept and row.name in curves}
     grown = {row.name: _flat(row.memory) for row in rows if len(row.memory) > 1}
     costly = max((row.tokens_per_success or 0.0 for row in rows), default=0.0)
     return (
@@ -53,8 +59,13 @@ def render_page(results: Results, *, story: Told | None = None) -> str:
             groups=[(group, list(found)) for group, found in groupby(rows, key=lambda row: row.group)],
             baseline=results.row(results.baseline),
             whole=whole,
-            gains=forest((row.group, _gain(results, row, row.gain)) for row in rows),
-            worths=forest((row.group, _gain(results, row, row.worth)) for row in rows if row.worth),
+            forests=[
+                (against, [_forest(found, name) for found in (agents, parts)])
+                for against, name in ((results.baseline, "gain"), (results.static, "gain_static"))
+                if against
+            ],
+            parts=parts,
+            worths=_forest(parts, "worth"),
             steadiness=[said for row in rows if (said := findings.stability_sentence(results, row))],
             combined=[row for row in rows if len({c.initial for c in row.combinations}) > 1],
             dots=forest(
@@ -62,14 +73,18 @@ def render_page(results: Results, *, story: Told | None = None) -> str:
             ),
             curves=Charts(curves, unit="epoch", share=True),
             grown=Charts(grown, unit="epoch"),
-            training=Charts({"The whole method": results.training} if results.training else {}, share=True),
+            training=Charts(
+                {"The whole method": results.training} if results.training else {}, unit="tasks", share=True
+            ),
             kinds=[(row, kind) for row in rows for kind in row.kinds],
             kept=[row for row in rows if row.kept],
+            early=Charts(early, unit="epoch", share=True),
             costly=costly,
-            published=published(results.environment),
+            beside=beside(results),
             mark=MARK,
             source=SOURCE,
             story=story,
+            learned=[advice.model_copy(update={"task": ""}) for advice in (story.learned if story else ())],
             rule=RULE,
             most_steps=MOST_STEPS,
             most_listed=MOST_LISTED,
@@ -130,18 +145,22 @@ def forest(lines: Iterable[tuple[str, Line]], *, zero: bool = True, unit: str = 
     return Forest(sections=sections, ticks=ticks(min(ends), max(ends)), unit=unit)
 
 
-def _gain(results: Results, row: RowResult, compared: Compared | None) -> Line:
+def _forest(rows: Iterable[RowResult], comparison: str) -> Forest:
+    """The rows' differences of one family: "gain", "gain_static" or "worth"."""
+    found = ((row, getattr(row, comparison)) for row in rows)
+    return forest((row.group, _gain(row, one)) for row, one in found if one or not row.success)
+
+
+def _gain(row: RowResult, compared: Compared | None) -> Line:
     if compared is None:
-        word = (
-            "no runs yet" if not row.success else "baseline" if row.name == results.baseline else "no pairs"
-        )
-        return Line(name=row.name, span=None, told=word)
+        return Line(name=row.name, span=None, told="no runs yet")
     return Line(
         name=row.name,
         span=compared,
         told=wording.points(compared.mean),
         ends=f"{wording.points(compared.low)} to {wording.points(compared.high)}",
-        way="up" if compared.low > 0 else "down" if compared.high < 0 else "soft",
+        p=findings.chance(compared.p_adjusted),
+        way=WAYS[findings.sure(compared)],
     )
 
 
@@ -163,21 +182,24 @@ def _combinations(row: RowResult) -> list[Line]:
 
 
 class Charts:
-    """Curves beside one another on the same axes; ``share``: values are shares, shown in per cent."""
+    """Curves beside one another on the same scale; ``share``: values are shares, shown in per cent."""
 
     def __init__(self, curves: dict[str, dict[int, Span]], *, unit: str = "", share: bool = False) -> None:
         self.curves, self.unit, self.share = curves, unit, share
         points = [point for curve in curves.values() for point in curve.items()]
-        self.last = max([1, *(place for place, _ in points)])
         self.ticks = ticks(0.0, max([0.0, *(span.high for _, span in points)]))
-        self.across = scale(0, self.last, 16, 92)
-        self.up = scale(0, self.ticks[-1], 82, 8)
+        self.up = scale(0, self.ticks[-1], 82, 16)
+
+    def across(self, curve: dict[int, Span]) -> Callable[[float], str]:
+        """Where a place of this curve stands."""
+        return scale(0, max([1, *curve]), 16, 92)
 
     def outline(self, curve: dict[int, Span]) -> str:
         """The band as points of a polygon, in hundredths of the picture."""
+        across = self.across(curve)
         there = [(place, span.high) for place, span in curve.items()]
         back = [(place, span.low) for place, span in reversed(curve.items())]
-        return " ".join(f"{self.across(x)[:-1]},{self.up(y)[:-1]}" for x, y in there + back)
+        return " ".join(f"{across(x)[:-1]},{self.up(y)[:-1]}" for x, y in there + back)
 
     def steps(self, curve: dict[int, Span]) -> list[Any]:
         """Neighbouring points."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SOURCE = "arXiv 2306.07929 and runs of its authors"
+from rlem.experiments.results import Results, RowResult
+
+SOURCE = "arXiv 2306.07929 and development runs of its authors"
 MARK = "other model, other environment: not comparable"
 
 
@@ -26,7 +28,7 @@ class Published:
 
 
 _HEADLINE = "published headline"
-_RUNS = "authors' development runs"
+_RUNS = "authors' runs"
 _SHOP = "reference point"
 
 PUBLISHED = (
@@ -88,3 +90,37 @@ PUBLISHED = (
 def published(environment: str) -> tuple[Published, ...]:
     """What is known of an environment."""
     return tuple(one for one in PUBLISHED if one.environment == environment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A line of the paper's table: a row of ours (None: not played, or there is none) and theirs."""
+
+    name: str
+    ours: RowResult | None
+    theirs: Published | None
+
+    @property
+    def where(self) -> str:
+        """Where theirs stands, and what it is where it is called otherwise than the row."""
+        if self.theirs is None:
+            return ""
+        what = self.theirs.what
+        return self.theirs.where if what == self.name else f"{what}; {self.theirs.where}"
+
+
+def beside(results: Results) -> list[Beside]:
+    """The agents, each with what is known of others; then what only others have.
+
+    Nothing where nothing is known of the environment.
+    """
+    known = published(results.environment)
+    found: list[Beside] = []
+    for row in results.rows if known else ():
+        if row.group == results.rows[0].group:
+            theirs: list[Published | None] = [one for one in known if one.ours == row.name]
+            found += [Beside(name=row.name, ours=row, theirs=one) for one in theirs or [None]]
+    told = {line.name for line in found}
+    return found + [
+        Beside(name=one.ours or one.what, ours=None, theirs=one) for one in known if one.ours not in told
+    ]

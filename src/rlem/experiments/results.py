@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from rlem.evidence.intervals import METHOD
 
@@ -46,11 +46,20 @@ class Combination(_Result):
 
 class Stability(_Result):
     """Spread of success over initial experiences and training sets (standard deviation, freed of sampling
-    noise), the static row's, and the first minus the second: below 0, the row is more stable."""
+    noise), the static row's, and the first minus the second: below 0, the row is more stable.
+
+    ratio    the first over the second; null where the second is 0, and so without an interval
+    """
 
     spread: Span
     static: Span
     difference: Span
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def ratio(self) -> float | None:
+        """Of the two spreads."""
+        return self.spread.mean / self.static.mean if self.static.mean else None
 
 
 class Kind(_Result):
@@ -125,6 +134,12 @@ class RowResult(_Result):
         """Dollars of all test episodes over those that succeeded; None where none did, or not known."""
         return self._per_success(self.cost_usd)
 
+    @property
+    def sensitivity(self) -> float | None:
+        """What could be seen of its worth, where it is a part, else of its gain."""
+        compared = self.worth or self.gain
+        return compared.detectable if compared else None
+
     def _per_success(self, spent: float | None) -> float | None:
         return (
             None if spent is None or not self.success or not self.success.mean else spent / self.success.mean
@@ -134,11 +149,13 @@ class RowResult(_Result):
 class Results(_Result):
     """What an experiment gave so far, and how it was obtained.
 
+    schema_version   raised where a name changes its meaning or goes
     code        digest of the parts of rlem that play
     left_out    rows that are not played with this model, and why
     training    success of the whole method by number of training tasks
     """
 
+    schema_version: int = 1
     experiment: str
     title: str
     environment: str
