@@ -33,6 +33,13 @@ from rlem.llm.base import LanguageModel
 from rlem.runner.records import RunConfig
 
 
+class _Share(Number):
+    """A share between 0 and 1, or none in particular."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if isinstance(value, bool) else super().convert(value, param, ctx)
+
+
 @click.command()
 @click.argument("environment")
 @click.option("--train", "train_tasks", help="Training set, or range A:B (the shop's: S0).")
@@ -65,7 +72,17 @@ from rlem.runner.records import RunConfig
 @click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
 @click.option("--max-bytes", type=click.IntRange(1), help="Capacity in bytes (unbounded; docs/memory.md).")
 @click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
-@click.option("--control/--no-control", default=True, help="Also test without memory, as the control.")
+@click.option(
+    "--control",
+    type=_Share(0, 1, min_open=True, max_open=True),
+    is_flag=False,
+    flag_value=True,
+    default=True,
+    help="Also test without memory, as the control. With a share: withhold memory in so much of the "
+    "training, too (docs/control.md).",
+)
+@click.option("--no-control", is_flag=True, help="Test with memory only.")
+@click.option("--guard", is_flag=True, help="Mute experiences that do harm; needs --control SHARE.")
 @click.option(
     "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Episodes learned at once."
 )
@@ -98,6 +115,9 @@ def train(environment: str, **options: Any) -> None:
         )
     if "compat" in memory:
         values["agent_options"]["compat"] = memory["compat"]
+    control = False if options["no_control"] else options["control"]
+    if options["guard"] and isinstance(control, bool):
+        raise UsageError("--guard needs a share of episodes without memory: give --control 0.2, say")
     initial = options.pop("initial")
     if initial is not None and not initial.is_file():
         raise DataError(f"--initial {initial}: there is no such file")
@@ -108,7 +128,8 @@ def train(environment: str, **options: Any) -> None:
         epochs=options["epochs"],
         batch_size=options["batch_size"],
         skip_solved=options["skip_solved"],
-        control=options["control"],
+        control=control,
+        guard=options["guard"],
         initial_memory=str(initial) if initial else "",
     )
     folder = out or _default_folder(config)
