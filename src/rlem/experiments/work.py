@@ -1,11 +1,18 @@
-"""Playing the cells of an experiment, side by side in processes. Whatever is killed goes on where it was."""
+"""Playing the cells of an experiment side by side. Whatever is killed goes on where it was."""
 
 from __future__ import annotations
 
 import json
-import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +20,7 @@ from typing import Any, TypeAlias
 
 from rlem.agents.base import REFLEXION
 from rlem.environments.base import Environment
+from rlem.experiments.calls import Calls, Purse, asks, open_model
 from rlem.experiments.cells import Cell
 from rlem.reports.reading import EPISODES, EpisodeFile
 from rlem.runner.folder import RunFolder
@@ -30,12 +38,19 @@ Finished = Callable[[Cell], None]
 
 
 def play_cells(
-    cells: Sequence[Cell], folder: Path, *, workers: int = 1, finished: Finished | None = None
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    workers: int = 1,
+    finished: Finished | None = None,
+    calls: Calls | None = None,
 ) -> None:
     """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
 
-    Cells with one key are one run. Errors of a cell stop what has not begun; what is played is kept.
+    Cells with one key are one run. Errors of a cell stop the others, too; what is played is kept. An
+    endpoint is waited for, in threads that share its limits; all else is computed, in processes.
     """
+    calls = calls or Calls()
     todo: dict[str, list[Cell]] = {}
     for cell in cells:
         if is_done(folder, cell):
@@ -43,15 +58,25 @@ def play_cells(
                 finished(cell)
         else:
             todo.setdefault(cell.key, []).append(cell)
+    calls.check(same[0] for same in todo.values())
+    purse = Purse(calls)
     if workers == 1:
         for same in todo.values():
-            _play(place_of(folder, same[0]), same[0].config)
+            _play(place_of(folder, same[0]), same[0].config, calls.of(same[0]), purse)
             _tell(same, finished)
         return
+    waiting = not calls.replay and any(asks(same[0].config) for same in todo.values())
     # Spawned, not forked: the caller may have threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    pool: Executor = (
+        ThreadPoolExecutor(workers, thread_name_prefix="rlem-cell")
+        if waiting
+        else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    )
+    shared = purse if waiting else None
+    with pool:
         running: dict[Future[None], list[Cell]] = {
-            pool.submit(_play, place_of(folder, same[0]), same[0].config): same for same in todo.values()
+            pool.submit(_play, place_of(folder, same[0]), same[0].config, calls.of(same[0]), shared): same
+            for same in todo.values()
         }
         try:
             while running:
@@ -61,6 +86,7 @@ def play_cells(
                     future.result()
                     _tell(same, finished)
         finally:
+            purse.stop()
             for future in running:
                 future.cancel()
 
@@ -87,13 +113,8 @@ def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, Outcome]]:
     return {int(epoch): tasks for epoch, tasks in data.items()}
 
 
-def _play(path: Path, config: RunConfig) -> None:
-    from rlem.llm.registry import make_model
-
-    model = None
-    if config.model != "none":
-        base_url = config.model_options.get("base_url")
-        model = make_model(config.model, base_url=base_url, api_key=os.environ.get("OPENAI_API_KEY"))
+def _play(path: Path, config: RunConfig, calls: Calls, purse: Purse | None = None) -> None:
+    model = open_model(config, calls, purse)
     folder = RunFolder(path)
     run = make_run(config, folder, model, environment=_environment(config.model_dump_json()))
     try:
@@ -138,7 +159,11 @@ def _outcome(record: EpisodeRecord, earlier: Outcome | None, config: RunConfig) 
 def _environment(config: str) -> Environment:
     """The environment of a config; a process opens each only once, and every cell plays on a spawned one."""
     told = RunConfig.model_validate_json(config)
-    return _opened(told.environment, json.dumps(told.environment_options, sort_keys=True)).spawn()
+    with _OPENING:
+        return _opened(told.environment, json.dumps(told.environment_options, sort_keys=True)).spawn()
+
+
+_OPENING = threading.Lock()
 
 
 @lru_cache(maxsize=2)
