@@ -18,6 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 @click.option("--short", is_flag=True, help="Fewer rows, seeds and tasks: what the file says under [short].")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder (experiments/NAME).")
 @click.option("--workers", type=click.IntRange(1), help="Processes side by side (as many as cores).")
+@click.option("--ray", help="Play on a Ray cluster: HOST:PORT, auto, or local (docs/ray.md).")
+@click.option(
+    "--memory-url", help="Database for the memories of rows whose seeds share one: postgresql://..."
+)
 @click.option("--model", default="embedded", show_default=True, help="As for rlem train.")
 @click.option("--base-url", help="Address of an OpenAI-compatible endpoint.")
 @click.option("--seeds", type=click.IntRange(1), help="Seeds of each row (as the file says).")
@@ -36,7 +40,8 @@ def reproduce(experiment: str, **options: Any) -> None:
     if experiment == "list":
         _list()
         return
-    from rlem.experiments.cells import cells_of
+    from rlem.cli.options import memory_address
+    from rlem.experiments.cells import cells_of, left_out
     from rlem.experiments.initial import prepare
     from rlem.experiments.schema import load
     from rlem.experiments.work import is_done, play_cells
@@ -55,12 +60,16 @@ def reproduce(experiment: str, **options: Any) -> None:
     tests = len(world.tasks(size.test))
     world.close()
     base_url = options["base_url"]
+    memory_url = memory_address(options["memory_url"]) if options["memory_url"] else ""
+    for row, why in left_out(told, size, options["model"], memory_url).items():
+        click.echo(f"row {row!r} is left out: {why}", err=True)
     cells = cells_of(
         told,
         size,
         model=options["model"],
         model_options={"base_url": base_url} if base_url else {},
         initials=initials,
+        memory_url=memory_url,
     )
     missing = {cell.key: cell for cell in cells if not is_done(folder, cell)}
     episodes = sum(tests * (cell.config.epochs + 1) for cell in missing.values())
@@ -79,6 +88,7 @@ def reproduce(experiment: str, **options: Any) -> None:
             cells,
             folder,
             workers=options["workers"] or os.cpu_count() or 1,
+            ray=options["ray"] or "",
             finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
         )
     _write(told, cells, folder, options["model"], size.test)

@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from rlem.agents.base import REFLEXION
 from rlem.environments.base import Environment
@@ -29,12 +30,21 @@ unknown), broken, memory_size (experiences), kind (of the task)."""
 Finished = Callable[[Cell], None]
 
 
+class Pool(Protocol):
+    """Where cells are played: processes here, or workers of a Ray cluster."""
+
+    def submit(self, function: Callable[..., None], /, *args: Any) -> Future[None]:
+        """Calls a function somewhere."""
+        ...
+
+
 def play_cells(
-    cells: Sequence[Cell], folder: Path, *, workers: int = 1, finished: Finished | None = None
+    cells: Sequence[Cell], folder: Path, *, workers: int = 1, ray: str = "", finished: Finished | None = None
 ) -> None:
     """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
 
-    Cells with one key are one run. Errors of a cell stop what has not begun; what is played is kept.
+    Cells with one key are one run. ``ray``: address of a cluster (:mod:`rlem.experiments.ray_pool`).
+    Errors of a cell stop what has not begun; what is played is kept.
     """
     todo: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -43,15 +53,16 @@ def play_cells(
                 finished(cell)
         else:
             todo.setdefault(cell.key, []).append(cell)
-    if workers == 1:
+    if not todo:
+        return
+    if workers == 1 and not ray:
         for same in todo.values():
-            _play(place_of(folder, same[0]), same[0].config)
+            _alone(place_of(folder, same[0]), same[0].config)
             _tell(same, finished)
         return
-    # Spawned, not forked: the caller may have threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with _pool(folder, workers, ray) as pool:
         running: dict[Future[None], list[Cell]] = {
-            pool.submit(_play, place_of(folder, same[0]), same[0].config): same for same in todo.values()
+            pool.submit(_alone, place_of(folder, same[0]), same[0].config): same for same in todo.values()
         }
         try:
             while running:
@@ -63,6 +74,15 @@ def play_cells(
         finally:
             for future in running:
                 future.cancel()
+
+
+def _pool(folder: Path, workers: int, ray: str) -> AbstractContextManager[Pool]:
+    if ray:
+        from rlem.experiments.ray_pool import RayPool  # a part that not everybody has
+
+        return RayPool(ray, folder, workers=workers)
+    # Spawned, not forked: the caller may have threads.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def _tell(cells: Iterable[Cell], finished: Finished | None) -> None:
@@ -85,6 +105,13 @@ def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, Outcome]]:
     """Epoch -> test task -> outcome of a finished cell."""
     data = json.loads((place_of(folder, cell) / DONE).read_text("utf-8"))
     return {int(epoch): tasks for epoch, tasks in data.items()}
+
+
+def _alone(path: Path, *rest: Any) -> None:
+    """Plays a cell, unless another process does so meanwhile: that one is waited for."""
+    with RunFolder(path).alone(wait=True):
+        if not (path / DONE).is_file():
+            _play(path, *rest)
 
 
 def _play(path: Path, config: RunConfig) -> None:

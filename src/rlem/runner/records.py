@@ -7,7 +7,8 @@ A run folder:
                        seeds give the same bytes
     timings.jsonl      seconds per episode (differs between runs)
     versions.json      rlem, Python and library versions
-    memory-SEED.rlem   the experience memory of each seed
+    memory-SEED.rlem   the experience memory of each seed, where it is not on a server
+    lock               process that plays, or played last
     summary.json, report.html, learning_curve.png     made from the above by ``rlem.reports``
 """
 
@@ -129,6 +130,8 @@ class RunConfig(Record):
     retest                     test tasks may be training tasks: to see what is kept, not what carries over
     epochs                     over a training set; of the agent "reflexion": trials after the first
     learn                      "all" episodes, "rewarded" ones (a return above 0), or "solved" ones
+    memory_url                 memory on a server in place of the run's own files, without a password; others
+                               may learn there too. "{seed}" in it stands for the seed
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -153,4 +156,5 @@ class RunConfig(Record):
     skip_solved: bool = True
     control: bool = True
     initial_memory: str = ""
+    memory_url: str = ""
     memory_options: dict[str, Any] = Field(default_factory=dict)
