@@ -7,6 +7,7 @@ asked, asked again, and read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
@@ -174,6 +175,17 @@ class PromptedAgent:
         """How reports call it."""
         return self._name
 
+    @property
+    def source(self) -> ExemplarSource:
+        """Where its exemplars come from."""
+        return self._source
+
+    def shown(self, source: ExemplarSource) -> PromptedAgent:
+        """The same agent with exemplars from elsewhere."""
+        other = copy(self)
+        other._source = source
+        return other
+
     def act(self, view: View) -> Decision:
         """One decision. Raises only ModelError."""
         prompt, advice = self.prompt(view, self._notes(view))
@@ -193,27 +205,23 @@ class PromptedAgent:
             return text.removesuffix(CLOSING) + end
 
         candidates = self._source(view)
-        built = build_prompt(
-            self._style,
-            PromptInput(
-                task=view.task.instruction,
-                observation=view.step.observation,
-                actions=view.step.actions,
-                history=view.history,
-                reasons=view.reasons,
-                last_reward=view.last_reward,
-                total_reward=view.total_reward,
-                subtask=view.step.subtask,
-                thoughts=self._form.thoughts,
-            ),
-            [exemplar for exemplar, _ in candidates],
-            count_tokens=lambda text: count(ended(text)),
-            max_input_tokens=options.max_input_tokens,
-            k=options.k,
-            compat=options.compat,
-        )
-        used = {id(exemplar) for exemplar in built.used}
-        advice = tuple(_advice_json(e, r, self._style) for e, r in candidates if id(e) in used)
+        while True:
+            built = build_prompt(
+                self._style,
+                _input_of(view, thoughts=self._form.thoughts),
+                [exemplar for exemplar, _ in candidates],
+                count_tokens=lambda text: count(ended(text)),
+                max_input_tokens=options.max_input_tokens,
+                k=options.k,
+                compat=options.compat,
+            )
+            used = {id(exemplar) for exemplar in built.used}
+            shown = [(e, r) for e, r in candidates if id(e) in used]
+            hidden = {id(e) for e, r in shown if r is not None and view.hides(r.experience.key)}
+            if not hidden:
+                break  # else others stand in for what must not be shown
+            candidates = [(e, r) for e, r in candidates if id(e) not in hidden]
+        advice = tuple(_advice_json(e, r, self._style) for e, r in shown)
         return Prompt(system=built.prompt.system, user=ended(built.prompt.user)), advice
 
     def ask(self, prompt: Prompt, view: View, *turn: str) -> Answer:
@@ -264,6 +272,20 @@ class PromptedAgent:
             advice=advice,
             answer=answer.text,
         )
+
+
+def _input_of(view: View, *, thoughts: bool) -> PromptInput:
+    return PromptInput(
+        task=view.task.instruction,
+        observation=view.step.observation,
+        actions=view.step.actions,
+        history=view.history,
+        reasons=view.reasons,
+        last_reward=view.last_reward,
+        total_reward=view.total_reward,
+        subtask=view.step.subtask,
+        thoughts=thoughts,
+    )
 
 
 def rememberer(

@@ -28,8 +28,9 @@ class Ready:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One run of an experiment. ``key`` names it by content: code, config and data; the same key, the same
-    episodes. A cell that is finished is never played again. ``unseen``: kind of tasks that it is tested on
-    and not trained on."""
+    episodes. A cell that is finished is never played again. ``content`` leaves the code out: it names the
+    answers of a model, which outlive a change of the program. ``unseen``: kind of tasks that it is tested
+    on and not trained on."""
 
     row: str
     initial: str
@@ -37,6 +38,7 @@ class Cell:
     seed: int
     config: RunConfig
     key: str
+    content: str = ""
     unseen: str = ""
 
     @property
@@ -88,6 +90,7 @@ def cells_of(
                     )
                     if row.shared:
                         config = _with_shared(config, memory_url, size.seeds, ready)
+                    told = _told(config, ready)
                     found.append(
                         Cell(
                             row=row.name,
@@ -96,7 +99,8 @@ def cells_of(
                             unseen=unseen,
                             seed=seed,
                             config=config,
-                            key=_key(config, ready),
+                            key=_digest([code_version(), told]),
+                            content=_digest(told),
                         )
                     )
     return found
@@ -138,6 +142,7 @@ def _config(
         retest=row.retest,
         epochs=epochs if row.agent in (*MEMORY_AGENTS, REFLEXION) else 0,
         seeds=[seed],
+        max_steps=experiment.max_steps,
         learn=row.learn,
         control=False,
         initial_memory=str(ready.path) if ready else "",
@@ -156,21 +161,28 @@ def _with_shared(config: RunConfig, url: str, seeds: int, ready: Ready | None) -
     alone. It stands in the key: another database or number of seeds is another run."""
     if "schema=" in url:
         raise UsageError("--memory-url: leave ?schema= out; each row whose seeds learn together gets its own")
-    together = _key(config.model_copy(update={"seeds": list(range(seeds))}), ready)
-    return config.model_copy(
-        update={"memory_url": f"{url}{'&' if '?' in url else '?'}schema=rlem_{together}"}
-    )
+    together = _told(config.model_copy(update={"seeds": list(range(seeds))}), ready)
+    schema = f"rlem_{_digest([code_version(), together])}"
+    return config.model_copy(update={"memory_url": f"{url}{'&' if '?' in url else '?'}schema={schema}"})
 
 
-def _key(config: RunConfig, ready: Ready | None) -> str:
-    """Digest of code, config and data. Where files lie does not matter, what is in them does."""
+def _told(config: RunConfig, ready: Ready | None) -> dict[str, Any]:
+    """The config as data. Where files lie does not matter, what is in them does."""
     told = config.model_dump(mode="json")
     told["initial_memory"] = ready.digest if ready else ""
     if data := told["environment_options"].get("data"):
-        path = Path(data)
-        told["environment_options"] = {**told["environment_options"], "data": digest_of(_files(path))}
-    text = json.dumps([code_version(), told], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+        told["environment_options"] = {**told["environment_options"], "data": _data_digest(Path(data))}
+    return told
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _data_digest(path: Path) -> str:
+    """Once a process: real data is gigabytes, and there are hundreds of cells."""
+    return digest_of(_files(path))
 
 
 def _files(path: Path) -> Sequence[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -106,7 +106,7 @@ class Experiment(_Part):
     """An experiment: rows over one environment.
 
     name, title          how it is listed
-    environment, environment_options   what is played
+    environment, environment_options   what is played, for at most max_steps an episode
     size, short          the whole of it, and what ``--short`` plays
     train, initial       of rows that name none
     agent_options, memory_options      of all rows; a row's own come on top
@@ -120,6 +120,7 @@ class Experiment(_Part):
     title: str = ""
     environment: str
     environment_options: dict[str, Any] = Field(default_factory=dict)
+    max_steps: int = Field(default=15, ge=1)
     size: Size = Size()
     short: Size = Size(seeds=2)
     train: tuple[str, ...] = ("S0",)
@@ -151,6 +152,34 @@ class Experiment(_Part):
 
 
 Scale = Literal["size", "short"]
+
+
+def changed(
+    experiment: Experiment,
+    size: Size,
+    *,
+    environment_options: Mapping[str, Any] | None = None,
+    max_steps: int | None = None,
+    train: Sequence[str] = (),
+    test: str | None = None,
+    seeds: int | None = None,
+    rows: Sequence[str] = (),
+) -> tuple[Experiment, Size]:
+    """The experiment on other data, sets or seeds, or some rows of it; what is not given stays.
+
+    ``train`` is for rows that name no training sets of their own. Errors: UnknownNameError for a row.
+    """
+    known = [row.name for row in experiment.rows]
+    for name in rows:
+        if name not in known:
+            raise UnknownNameError("row", name, known)
+    new: dict[str, Any] = {
+        "environment_options": {**experiment.environment_options, **(environment_options or {})},
+        "max_steps": max_steps or experiment.max_steps,
+        "train": tuple(train) or experiment.train,
+    }
+    smaller = {"test": test or size.test, "seeds": seeds or size.seeds, "rows": tuple(rows) or size.rows}
+    return experiment.model_copy(update=new), size.model_copy(update=smaller)
 
 
 def bundled() -> Mapping[str, str]:

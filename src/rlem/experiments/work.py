@@ -1,11 +1,11 @@
-"""Playing the cells of an experiment, side by side in processes. Whatever is killed goes on where it was."""
+"""Playing the cells of an experiment side by side. Whatever is killed goes on where it was."""
 
 from __future__ import annotations
 
 import json
-import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from multiprocessing import get_context
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from rlem.agents.base import REFLEXION
+from rlem.core.errors import UsageError
 from rlem.environments.base import Environment
+from rlem.experiments.calls import Calls, Purse, asks, open_model
 from rlem.experiments.cells import Cell
 from rlem.reports.reading import EPISODES, EpisodeFile
 from rlem.runner.folder import RunFolder
@@ -39,13 +41,21 @@ class Pool(Protocol):
 
 
 def play_cells(
-    cells: Sequence[Cell], folder: Path, *, workers: int = 1, ray: str = "", finished: Finished | None = None
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    workers: int = 1,
+    ray: str = "",
+    finished: Finished | None = None,
+    calls: Calls | None = None,
 ) -> None:
     """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
 
-    Cells with one key are one run. ``ray``: address of a cluster (:mod:`rlem.experiments.ray_pool`).
-    Errors of a cell stop what has not begun; what is played is kept.
+    Cells with one key are one run. Errors of a cell stop the others, too; what is played is kept. An
+    endpoint is waited for, in threads that share its limits; all else is computed, in processes, or on a
+    cluster with the address ``ray`` (:mod:`rlem.experiments.ray_pool`).
     """
+    calls = calls or Calls()
     todo: dict[str, list[Cell]] = {}
     for cell in cells:
         if is_done(folder, cell):
@@ -55,14 +65,24 @@ def play_cells(
             todo.setdefault(cell.key, []).append(cell)
     if not todo:
         return
+    calls.check(same[0] for same in todo.values())
+    asking = not calls.replay and any(asks(same[0].config) for same in todo.values())
+    if ray and asking and (calls.limited or calls.requests_per_minute):
+        raise UsageError(
+            "limits on money, tokens and requests hold for one process: give them without --ray, or leave "
+            "them out and set them where the endpoint is"
+        )
+    purse = Purse(calls)
     if workers == 1 and not ray:
         for same in todo.values():
-            _alone(place_of(folder, same[0]), same[0].config)
+            _alone(place_of(folder, same[0]), same[0].config, calls.of(same[0]), purse)
             _tell(same, finished)
         return
-    with _pool(folder, workers, ray) as pool:
+    shared = purse if asking and not ray else None
+    with _pool(folder, workers, ray, threads=shared is not None) as pool:
         running: dict[Future[None], list[Cell]] = {
-            pool.submit(_alone, place_of(folder, same[0]), same[0].config): same for same in todo.values()
+            pool.submit(_alone, place_of(folder, same[0]), same[0].config, calls.of(same[0]), shared): same
+            for same in todo.values()
         }
         try:
             while running:
@@ -72,15 +92,18 @@ def play_cells(
                     future.result()
                     _tell(same, finished)
         finally:
+            purse.stop()
             for future in running:
                 future.cancel()
 
 
-def _pool(folder: Path, workers: int, ray: str) -> AbstractContextManager[Pool]:
+def _pool(folder: Path, workers: int, ray: str, *, threads: bool) -> AbstractContextManager[Pool]:
     if ray:
         from rlem.experiments.ray_pool import RayPool  # a part that not everybody has
 
         return RayPool(ray, folder, workers=workers)
+    if threads:
+        return ThreadPoolExecutor(workers, thread_name_prefix="rlem-cell")
     # Spawned, not forked: the caller may have threads.
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
@@ -114,13 +137,8 @@ def _alone(path: Path, *rest: Any) -> None:
             _play(path, *rest)
 
 
-def _play(path: Path, config: RunConfig) -> None:
-    from rlem.llm.registry import make_model
-
-    model = None
-    if config.model != "none":
-        base_url = config.model_options.get("base_url")
-        model = make_model(config.model, base_url=base_url, api_key=os.environ.get("OPENAI_API_KEY"))
+def _play(path: Path, config: RunConfig, calls: Calls, purse: Purse | None = None) -> None:
+    model = open_model(config, calls, purse)
     folder = RunFolder(path)
     run = make_run(config, folder, model, environment=_environment(config.model_dump_json()))
     try:
@@ -165,7 +183,11 @@ def _outcome(record: EpisodeRecord, earlier: Outcome | None, config: RunConfig) 
 def _environment(config: str) -> Environment:
     """The environment of a config; a process opens each only once, and every cell plays on a spawned one."""
     told = RunConfig.model_validate_json(config)
-    return _opened(told.environment, json.dumps(told.environment_options, sort_keys=True)).spawn()
+    with _OPENING:
+        return _opened(told.environment, json.dumps(told.environment_options, sort_keys=True)).spawn()
+
+
+_OPENING = threading.Lock()
 
 
 @lru_cache(maxsize=2)
