@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1), help="Runs side by side (as many as cores; 8 for endpoints)."
 )
+@click.option("--ray", help="Play on a Ray cluster: HOST:PORT, auto, or local (docs/ray.md).")
+@click.option(
+    "--memory-url", help="Database for the memories of rows whose seeds share one: postgresql://..."
+)
 @click.option("--seeds", type=click.IntRange(1), help="Seeds of each row (as the file says).")
 @click.option("--row", "rows", multiple=True, help="Play this row only; may be given again.")
 @click.option("--train", help="Training sets of rows that name none, as A,B (as the file says).")
@@ -77,7 +81,8 @@ def reproduce(experiment: str, **options: Any) -> None:
             found = estimate(cells, folder, world, prices)
             click.echo(found.model_dump_json(indent=2) if options["as_json"] else to_text(found))
             return
-    stopped = _play(cells, folder, _workers(model, told, options["workers"]), calls)
+    workers = _workers(model, told, options["workers"])
+    stopped = _play(cells, folder, workers, options["ray"] or "", calls)
     _write(told, cells, folder, model, size.test)
     if stopped is not None:
         raise BudgetExceededError(
@@ -111,18 +116,23 @@ def _cells(
     options: dict[str, Any],
 ) -> list[Cell]:
     """The experiment's cells, checked; says how many there are."""
-    from rlem.experiments.cells import cells_of
+    from rlem.cli.options import memory_address
+    from rlem.experiments.cells import cells_of, left_out
     from rlem.experiments.estimate import TaskSets
     from rlem.experiments.initial import prepare
     from rlem.experiments.work import is_done
 
     base_url = options["base_url"]
+    memory_url = memory_address(options["memory_url"]) if options["memory_url"] else ""
+    for row, why in left_out(told, size, options["model"], memory_url).items():
+        click.echo(f"row {row!r} is left out: {why}", err=True)
     cells = cells_of(
         told,
         size,
         model=options["model"],
         model_options={"base_url": base_url} if base_url else {},
         initials=prepare(told, world, folder / "initial", beside),
+        memory_url=memory_url,
     )
     sets = TaskSets(world)
     sets.check(told, cells)
@@ -158,7 +168,9 @@ def _workers(model: str, told: Experiment, asked: int | None) -> int:
     return asked or (8 if model.startswith("openai:") else os.cpu_count() or 1)
 
 
-def _play(cells: Sequence[Cell], folder: Path, workers: int, calls: Calls) -> BudgetExceededError | None:
+def _play(
+    cells: Sequence[Cell], folder: Path, workers: int, ray: str, calls: Calls
+) -> BudgetExceededError | None:
     """Plays with a progress bar; returns what stopped it where that was a limit."""
     from rlem.experiments.work import play_cells
 
@@ -171,6 +183,7 @@ def _play(cells: Sequence[Cell], folder: Path, workers: int, calls: Calls) -> Bu
                 cells,
                 folder,
                 workers=workers,
+                ray=ray,
                 finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
                 calls=calls,
             )

@@ -21,6 +21,7 @@ from rlem.cli.options import (
     environment_config,
     environment_options,
     make_config,
+    memory_address,
     model_config,
     model_options,
     open_model,
@@ -52,6 +53,9 @@ class _Share(Number):
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
 @click.option(
     "--initial", type=click.Path(path_type=Path), help="Initial experiences: a .yaml pool or an export."
+)
+@click.option(
+    "--memory", "memory_url", help="Memory on a server: postgresql://..., with {seed} if there are several."
 )
 @environment_options
 @model_options
@@ -130,9 +134,16 @@ def train(environment: str, **options: Any) -> None:
     initial = options.pop("initial")
     if initial is not None and not initial.is_file():
         raise DataError(f"--initial {initial}: there is no such file")
+    memory_url = options.pop("memory_url")
+    if memory_url is not None and len(values["seeds"]) > 1 and "{seed}" not in memory_url:
+        raise UsageError(
+            "--memory: each seed needs a memory of its own: give --seeds 1, or put {seed} into the address, "
+            "as in postgresql://HOST/DATABASE?schema=shop_{seed}"
+        )
     config = make_config(
         **values,
         **model_config(options),
+        memory_url=memory_address(memory_url) if memory_url else None,
         memory_options=memory,
         epochs=options["epochs"],
         batch_size=options["batch_size"],
@@ -274,7 +285,11 @@ def _execute(
         )
     console.print(f"run folder: {folder.path}", style="dim", highlight=False)
     try:
-        with LiveObserver(config, tasks, console) as live, told(config, wanted, live) as observer:
+        with (
+            folder.alone(),
+            LiveObserver(config, tasks, console) as live,
+            told(config, wanted, live) as observer,
+        ):
             make_run(
                 config,
                 folder,

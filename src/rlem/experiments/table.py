@@ -105,7 +105,7 @@ def gather(
                 RowResult(
                     name=row.name,
                     group=row.group,
-                    note=row.note,
+                    note=row.said,
                     **mine.scores(),
                     **_against(mine, baseline),
                     gain_static=_against(mine, static).get("gain"),

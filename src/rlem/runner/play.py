@@ -227,14 +227,21 @@ def _step_record(step: Step, decision: Decision, reward: float) -> StepRecord:
 
 
 def episode_of(
-    record: EpisodeRecord, *, index: int, model: str, split: str, control: Control | None = None
+    record: EpisodeRecord,
+    *,
+    index: int,
+    model: str,
+    split: str,
+    control: Control | None = None,
+    prefix: str = "",
 ) -> Episode:
     """The log entry of a training record: what the memory learns is what the record says.
 
-    ``control``: the one under which it was played, if its outcome counts.
+    ``control``: the one under which it was played, if its outcome counts. ``prefix``: of its id, where other
+    runs learn in the same memory.
     """
     return Episode(
-        id=f"train-{record.epoch:03d}-{index:05d}-{record.task_id}",
+        id=f"{prefix}train-{record.epoch:03d}-{index:05d}-{record.task_id}",
         task=record.instruction,
         task_id=record.task_id,
         source=f"run/{record.agent}",

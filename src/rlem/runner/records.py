@@ -7,7 +7,8 @@ A run folder:
                        seeds give the same bytes
     timings.jsonl      seconds per episode (differs between runs)
     versions.json      rlem, Python and library versions
-    memory-SEED.rlem   the experience memory of each seed
+    memory-SEED.rlem   the experience memory of each seed, where it is not on a server
+    lock               process that plays, or played last
     summary.json, report.html, learning_curve.png     made from the above by ``rlem.reports``
 """
 
@@ -144,6 +145,8 @@ class RunConfig(Record):
     control                    test without memory, too; a share between 0 and 1: besides, withhold memory in
                                that share of the training episodes
     guard                      mute what does harm in training; needs such a share (docs/control.md)
+    memory_url                 memory on a server in place of the run's own files, without a password; others
+                               may learn there too. "{seed}" in it stands for the seed
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -169,6 +172,7 @@ class RunConfig(Record):
     control: bool | float = True
     guard: bool = False
     initial_memory: str = ""
+    memory_url: str = ""
     memory_options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("control")

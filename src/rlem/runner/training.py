@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from typing import Protocol
 
 from rlem.agents.base import MEMORY_AGENTS, REFLEXION, Agent
@@ -18,6 +19,7 @@ from rlem.core.errors import RunError, UnknownNameError
 from rlem.core.types import Task
 from rlem.environments.base import Environment
 from rlem.evidence import MEMORY
+from rlem.memory.corrections import same_play
 from rlem.memory.memory import ExperienceMemory
 from rlem.runner.control import control_of, count_in, withheld
 from rlem.runner.folder import RunFolder
@@ -248,6 +250,7 @@ class Run:
             if not self._teaches(record):
                 continue
             split = self._stages()[(job.epoch - 1) // self.config.epochs]
+            prefix = self._prefix(job.seed)
             episode = episode_of(
                 record,
                 index=job.index,
@@ -255,11 +258,27 @@ class Run:
                 split=split,
                 # Where not all is learned, the log lacks outcomes: then it must not tell of the effect.
                 control=self._control if counts and self.config.learn == "all" else None,
+                prefix=prefix,
             )
-            if memory.find_episode(episode.id) is None:
+            known = memory.find_episode(episode.id)
+            if known is None:
                 episodes.append(episode)
+            elif prefix and not same_play(known, episode):
+                raise RunError(
+                    f"{memory.location} has learned from this run already, as another folder than "
+                    f"{self.folder.path} keeps it: go on in that one, or give another memory"
+                )
         if episodes:
             memory.record_many(episodes)
+
+    def _prefix(self, seed: int) -> str:
+        """Of episode ids: names run and seed where others may learn in the same memory."""
+        if not self.config.memory_url:
+            return ""
+        told = self.config.model_dump_json(
+            exclude={"initial_memory"}
+        )  # a place: another folder, the same run
+        return f"{sha256(told.encode()).hexdigest()[:12]}-{seed}-"
 
     def _teaches(self, record: EpisodeRecord) -> bool:
         if self.config.learn == "solved":
