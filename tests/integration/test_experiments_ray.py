@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import socket
@@ -16,14 +15,16 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import rlem, start, well
+from tests.support.heavy import needs
 from tests.support.postgres import Cluster, debian_cluster, server  # noqa: F401
 
 from rlem.api.memory import open_store
 from rlem.core.errors import DataError, MissingExtraError, RunError, UsageError
+from rlem.experiments.calls import Calls
 from rlem.experiments.cells import cells_of
 from rlem.experiments.ray_pool import RayPool
 from rlem.experiments.schema import parse
-from rlem.experiments.work import DONE
+from rlem.experiments.work import DONE, play_cells
 
 TEXT = """
 name = "tiny"
@@ -49,9 +50,7 @@ SHARED = '\n[[rows]]\nname = "together"\nshared = true\n'
 CLUSTER = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
 """Environment of clusters and of those that join: without a token, Ray would leave one in the home folder."""
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'rlem[ray]'"
-)
+needs_ray = needs("ray", "ray")
 
 
 @pytest.fixture
@@ -240,6 +239,15 @@ def test_a_machine_must_see_the_folder_and_have_the_same_code(tmp_path: Path) ->
     with pytest.raises(RunError, match="does not see"):
         there(Here(working="/nowhere", token=token, version=here.version, keys={}), told.append, "again")
     assert told == ["played"]
+
+
+def test_limits_are_not_given_to_a_cluster(tmp_path: Path) -> None:
+    """Money is counted in one process: an endpoint's limits on a cluster are refused before a call."""
+    experiment = parse(TEXT, "x")
+    cells = cells_of(experiment, experiment.size, model="openai:small")
+    with pytest.raises(UsageError, match="without --ray"):
+        play_cells(cells, tmp_path, ray="local", calls=Calls(max_cost_usd=1.0))
+    assert not list(tmp_path.iterdir())
 
 
 def test_shared_rows_need_a_server() -> None:
