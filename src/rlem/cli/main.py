@@ -12,6 +12,7 @@ import click
 
 import rlem
 from rlem.cli.data import data
+from rlem.cli.distill import distill
 from rlem.cli.environments import env
 from rlem.cli.groups import HelpfulGroup
 from rlem.cli.memory import memory
@@ -44,7 +45,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
-for _command in (train, evaluate, reproduce, report, memory, env, data):
+for _command in (train, evaluate, reproduce, distill, report, memory, env, data):
     cli.add_command(_command)
 
 
