@@ -27,7 +27,9 @@ MINIMUM_PYTHON = (3, 11)
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
-LOCKED_EXTRAS = ("ann", "embeddings", "gymnasium", "postgres", "prices", "spacy", "tokenizer", "web")
+LOCKED_EXTRAS = (
+    *("ann", "embeddings", "gymnasium", "postgres", "prices", "spacy", "tensorboard", "tokenizer", "web"),
+)
 COVERED_BY = {"core": ("core", "dev"), "dev": ("dev",)}  # the dev lock holds all that the core lock holds
 TYPED = ("src", "dev.py", "tools", "examples", "bench")
 CACHES = (".hypothesis", ".import_linter_cache", ".mypy_cache", ".pytest_cache", ".ruff_cache")

@@ -1,12 +1,14 @@
 """Reflexion: what a failed trial leaves, and how the next one reads it."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.stage import ACTIONS, TASK, Stage, job
 
 from rlem.agents.base import View
 from rlem.agents.prompted import PromptOptions, llm_only
 from rlem.agents.reflexion import KEPT, reflect, reflexion
-from rlem.core.errors import UsageError
+from rlem.core.errors import ModelUnavailableError, UsageError
 from rlem.core.types import Episode, Situation, Step, Transition
 from rlem.runner.play import episode_of, play
 from rlem.testing.scripted_model import ScriptedModel
@@ -18,7 +20,7 @@ LEFT = "Encouraged:\ngo left -> 1.0 near"
 def shown(*reflections: str) -> str:
     """The user part of a prompt with these reflections."""
     model = ScriptedModel([LEFT])
-    reflexion(model, "generic", reflections=lambda task: reflections).act(VIEW)
+    reflexion(model, "generic").act(replace(VIEW, reflections=reflections))
     return model.prompts[0].user
 
 
@@ -42,14 +44,6 @@ def test_only_the_latest_reflections_are_shown() -> None:
     """At most KEPT of them."""
     text = shown(*(f"trial {i}." for i in range(9)))
     assert [f"trial {i}." in text for i in range(9)] == [i >= 9 - KEPT for i in range(9)]
-
-
-def test_each_task_has_its_own() -> None:
-    """The source is asked for the task at hand."""
-    asked = []
-    model = ScriptedModel([LEFT])
-    reflexion(model, "generic", reflections=lambda task: asked.append(task.id) or ()).act(VIEW)  # type: ignore[func-returns-value]
-    assert asked == [TASK.id]
 
 
 def test_a_finished_episode_becomes_a_reflection() -> None:
@@ -90,12 +84,21 @@ def test_an_episode_without_steps_teaches_nothing() -> None:
 
 def test_three_trials_of_one_task() -> None:
     """The loop a runner makes of it: play, reflect on failure, play again with what was written."""
-    written: list[str] = []
     model = ScriptedModel([LEFT, "note 0", LEFT, "note 1", LEFT])
-    agent = reflexion(model, "generic", reflections=lambda task: written)
-    for _ in range(2):
-        record = play(Stage(), agent, job(), max_steps=1).record
-        written.append(reflect(model, "generic", episode_of(record, index=0, model="m", split="s")).text)
-    play(Stage(), agent, job(), max_steps=1)
+    agent = reflexion(model, "generic")
+    written: tuple[str, ...] = ()
+    for trial in range(3):
+        given = replace(job(), reflections=written, reflect=trial < 2)
+        record = play(Stage(), agent, given, max_steps=1).record
+        assert record.usage.calls == (2 if trial < 2 else 1)
+        written += (record.reflection,)
+    assert written == ("note 0", "note 1", "")
     assert "note" not in model.prompts[0].user
     assert "latest first:\n- note 1\n- note 0\n" in model.prompts[-1].user
+
+
+def test_a_reflection_that_cannot_be_had_costs_nothing_else() -> None:
+    """A model that fails after the episode leaves the episode as it was played."""
+    agent = reflexion(ScriptedModel([LEFT, ModelUnavailableError("away")]), "generic")
+    record = play(Stage(), agent, replace(job(), reflect=True), max_steps=1).record
+    assert (record.status, record.reflection, record.usage.calls) == ("truncated", "", 1)

@@ -10,14 +10,14 @@ import pytest
 
 from rlem.core.errors import DataError, UnknownNameError, UsageError
 from rlem.environments.registry import make
-from rlem.experiments.cells import Cell, Ready, cells_of, code_version
+from rlem.experiments.cells import Cell, Ready, cells_of, code_version, left_out
 from rlem.experiments.initial import prepare, solutions
 from rlem.experiments.schema import Experiment, bundled, load, parse
 from rlem.experiments.table import gather, to_csv, to_latex, to_markdown
 from rlem.experiments.work import DONE, is_done, outcomes, play_cells
 from rlem.llm.embedded import EmbeddedReader
 from rlem.runner.records import RunConfig
-from rlem.runner.setup import make_agent, make_environment, open_memory
+from rlem.runner.setup import make_agent, make_environment, memory_config, open_memory, prompt_options
 
 TEXT = """
 name = "tiny"
@@ -54,6 +54,7 @@ initial = ["E0"]
 
 [[rows]]
 name = "with memory"
+curve = true
 
 [[rows]]
 name = "one exemplar"
@@ -110,10 +111,14 @@ def test_bundled_experiments_are_whole() -> None:
         for item in experiment.initials:
             assert len(world.tasks(item.tasks)) >= 1
         fake = {item.name: Ready(path=Path("x"), digest=item.name) for item in experiment.initials}
-        cells = cells_of(experiment, experiment.size, initials=fake)
+        cells = cells_of(experiment, experiment.size, model="openai:x", initials=fake)
         assert {cell.row for cell in cells} == {row.name for row in experiment.rows}
         for cell in cells:
-            world.tasks(cell.config.train_tasks)
+            for spec in (cell.config.train_tasks, *cell.config.later_tasks):
+                kinds = {task.kind for task in world.tasks(spec)}
+                assert kinds.issuperset(cell.config.without_kinds), cell.row
+            memory_config(cell.config)
+            prompt_options(cell.config)
 
 
 def test_initial_experiences_and_tests_share_no_task() -> None:
@@ -147,6 +152,40 @@ def test_cells_are_rows_times_combinations_times_seeds(tmp_path: Path) -> None:
         "alone",
         "with memory",
     }
+
+
+def test_rows_that_a_program_cannot_play_are_left_out_and_said() -> None:
+    """The embedded reader writes no thoughts: such rows make no cells, and the reason is told."""
+    text = TEXT + '\n[[rows]]\nname = "thinks"\nagent = "react"\n'
+    experiment = parse(text, "x")
+    fake = {"E0": Ready(path=Path("x"), digest="x")}
+    assert list(left_out(experiment, experiment.size, "embedded")) == ["thinks"]
+    assert "thinks" not in {cell.row for cell in cells_of(experiment, experiment.size, initials=fake)}
+    assert not left_out(experiment, experiment.size, "openai:x")
+    asked = cells_of(experiment, experiment.size, model="openai:x", initials=fake)
+    assert [cell.config.epochs for cell in asked if cell.row == "thinks"] == [0, 0]
+
+
+def test_rows_that_leave_kinds_out_train_in_stages_or_test_again() -> None:
+    """One cell for each unseen kind; later sets and the re-test stand in the config; curves are asked for."""
+    text = TEXT + (
+        '\n[[rows]]\nname = "transfer"\ninitial = ["none"]\ntrain = ["0:4"]\nunseen = ["north", "south"]\n'
+        '\n[[rows]]\nname = "kept"\ninitial = ["none"]\ntrain = ["0:4"]\nlater = ["4:8"]\nretest = true\n'
+        'curve = true\nlearn = "solved"\n'
+    )
+    experiment = parse(text, "x")
+    fake = {"E0": Ready(path=Path("x"), digest="x")}
+    cells = cells_of(experiment, experiment.size, initials=fake)
+    transfer = [cell for cell in cells if cell.row == "transfer"]
+    assert [(c.unseen, c.config.without_kinds, c.config.test_kinds) for c in transfer[::2]] == [
+        ("north", ["north"], ["north"]),
+        ("south", ["south"], ["south"]),
+    ]
+    assert len({cell.combination for cell in transfer}) == 2
+    assert transfer[0].config.test_epochs == "last"
+    kept = next(cell for cell in cells if cell.row == "kept").config
+    assert (kept.later_tasks, kept.test_tasks, kept.retest) == (["4:8"], "0:4", True)
+    assert (kept.test_epochs, kept.learn) == ("every", "solved")
 
 
 def test_keys_name_content(tmp_path: Path) -> None:

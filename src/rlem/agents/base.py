@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from rlem.core.types import JSON, Situation, Step, Task
-from rlem.llm.base import Usage
+from rlem.core.types import JSON, Episode, Situation, Step, Task
+from rlem.llm.base import Completion, Usage
 
 MEMORY_AGENTS = ("rememberer", "react-memory")
 """Agents that recall from a memory; all others have nothing to train."""
 
 REASONERS = ("react", "react-memory", "rci", "chain-of-thought", "reflexion")
 """Agents that have a model think in words of its own: the embedded reader cannot."""
+
+REFLEXION = "reflexion"
+"""The agent that tries a task several times. It has its own loop: trials in place of training."""
 
 MODEL_AGENTS = ("rememberer", "llm-only", "static", *REASONERS)
 """Agents that ask a model."""
@@ -24,7 +27,8 @@ AGENTS = (*MODEL_AGENTS, "random", "human", "oracle")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All an agent may look at when it decides. ``training``: it may explore; tests must not."""
+    """All an agent may look at when it decides. ``training``: it may explore; tests must not.
+    ``reflections``: what the agent wrote after earlier trials of the task, the oldest first."""
 
     task: Task
     step: Step
@@ -35,6 +39,7 @@ class View:
     step_index: int = 0
     seed: int = 0
     training: bool = False
+    reflections: tuple[str, ...] = ()
 
     @property
     def situation(self) -> Situation:
@@ -75,4 +80,13 @@ class Agent(Protocol):
 
     def act(self, view: View) -> Decision:
         """Decides on one step. Raises only ModelError (the episode is then broken, not the run)."""
+        ...
+
+
+@runtime_checkable
+class Reflecting(Protocol):
+    """An agent that has something to write after a failed trial, for its next trial of the same task."""
+
+    def reflect(self, episode: Episode, *, seed: int = 0) -> Completion:
+        """What to do otherwise. Raises only ModelError."""
         ...

@@ -7,6 +7,7 @@ asked, asked again, and read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
@@ -173,6 +174,17 @@ class PromptedAgent:
     def name(self) -> str:
         """How reports call it."""
         return self._name
+
+    @property
+    def source(self) -> ExemplarSource:
+        """Where its exemplars come from."""
+        return self._source
+
+    def shown(self, source: ExemplarSource) -> PromptedAgent:
+        """The same agent with exemplars from elsewhere."""
+        other = copy(self)
+        other._source = source
+        return other
 
     def act(self, view: View) -> Decision:
         """One decision. Raises only ModelError."""

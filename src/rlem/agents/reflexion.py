@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from rlem.advice.text import action_items, number
 from rlem.agents.base import View
 from rlem.agents.prompted import (
@@ -21,16 +19,30 @@ from rlem.llm.base import Completion, LanguageModel
 KEPT = 3
 """Reflections on a task that a prompt shows: the latest ones."""
 
-Reflections = Callable[[Task], Sequence[str]]
-"""What was written after earlier trials of a task, the oldest first. Called from many threads."""
-
 _HEADER = "Your reflections on earlier trials of this task, the latest first:"
 _CLOSING = "The episode is over. Write your reflection now."
 
 
-def no_reflections(task: Task) -> Sequence[str]:
-    """The source of a first trial."""
-    return ()
+class ReflexionAgent(PromptedAgent):
+    """Reads its reflections on the task (see ``View.reflections``); without any it is the model alone.
+
+    Source: Shinn et al. 2023, "Reflexion".
+    """
+
+    def __init__(
+        self, name: str, model: LanguageModel, style: str, source: ExemplarSource, options: PromptOptions
+    ) -> None:
+        super().__init__(name, model, style, source, options, notes=_reflections)
+        self._told = style
+
+    def reflect(self, episode: Episode, *, seed: int = 0) -> Completion:
+        """What to do otherwise. Raises only ModelError."""
+        return reflect(self._model, self._told, episode, self._options, seed=seed)
+
+
+def _reflections(view: View) -> str:
+    latest = [text for text in view.reflections if text.strip()][-KEPT:]
+    return "\n".join([_HEADER, *action_items(reversed(latest))]) if latest else ""
 
 
 def reflexion(
@@ -39,20 +51,11 @@ def reflexion(
     options: PromptOptions | None = None,
     *,
     source: ExemplarSource = no_exemplars,
-    reflections: Reflections = no_reflections,
     name: str = "reflexion",
-) -> PromptedAgent:
-    """An agent that reads its reflections on the task; without any it is the model alone.
-
-    Source: Shinn et al. 2023, "Reflexion". Errors: UsageError with the embedded reader.
-    """
+) -> ReflexionAgent:
+    """The agent of trials. Errors: UsageError with the embedded reader."""
     need_reasoner(name, model)
-
-    def notes(view: View) -> str:
-        latest = [text for text in reflections(view.task) if text.strip()][-KEPT:]
-        return "\n".join([_HEADER, *action_items(reversed(latest))]) if latest else ""
-
-    return PromptedAgent(name, model, style, source, options, notes=notes)
+    return ReflexionAgent(name, model, style, source, options or PromptOptions())
 
 
 def reflect(

@@ -107,6 +107,14 @@ def environment_options(function: Function) -> Function:
 
 
 def model_options(function: Function) -> Function:
+    """Which model answers, what it may cost, and where its answers are kept."""
+    record = click.option(
+        "--record", type=click.Path(path_type=Path), help="Record all answers to this file."
+    )
+    return call_options(record(function))
+
+
+def call_options(function: Function) -> Function:
     """Which model answers, and what it may cost."""
     for option in reversed(
         [
@@ -118,9 +126,6 @@ def model_options(function: Function) -> Function:
                 "or human.",
             ),
             click.option("--base-url", help="Address of an OpenAI-compatible endpoint."),
-            click.option(
-                "--record", type=click.Path(path_type=Path), help="Record all answers to this file."
-            ),
             click.option("--prices", type=click.Path(path_type=Path), help="File with prices per model."),
             click.option("--max-cost-usd", type=Number(0), help="Stop cleanly before spending more."),
             click.option(

@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rlem.agents.base import MEMORY_AGENTS
+from rlem.agents.base import MEMORY_AGENTS, REFLEXION
 from rlem.runner.records import Arm, EpisodeRecord, Phase, RunConfig
 
 
@@ -22,11 +22,14 @@ class LiveObserver:
     def __init__(self, config: RunConfig, tasks: tuple[int, int], console: Console) -> None:
         train, test = tasks
         arms = 2 if config.control and config.agent in MEMORY_AGENTS else 1
-        per_seed = train * config.epochs + test * (config.epochs + 1) * arms
+        epochs = config.epochs * (1 + len(config.later_tasks))
+        tests = epochs + 1 if config.test_epochs == "every" else 1
+        per_seed = train * epochs + test * tests * arms
         self._train, self._training = train, False
         self._total = per_seed * len(config.seeds)
         self._console = console
         self._person = config.agent == "human"
+        self._trials = config.agent == REFLEXION
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -59,7 +62,8 @@ class LiveObserver:
         self._finish_phase()
         self._training = phase == "train"
         what = "train" if phase == "train" else f"test, {'with' if arm == 'memory' else 'without'} memory"
-        self._label = f"seed {seed}  epoch {epoch}  {what}"
+        when = f"trial {epoch + 1}" if self._trials else f"epoch {epoch}"
+        self._label = f"seed {seed}  {when}  {what}"
         self._phase_total, self._count, self._successes, self._rewards = total, 0, 0, 0.0
 
     def episode(self, record: EpisodeRecord, *, replayed: bool) -> None:

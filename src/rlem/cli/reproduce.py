@@ -5,83 +5,178 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rlem.cli.options import call_options, environment_config, environment_options, take
+from rlem.core.errors import BudgetExceededError, UsageError
+
+if TYPE_CHECKING:
+    from rlem.environments.base import Environment
+    from rlem.experiments.calls import Calls
+    from rlem.experiments.cells import Cell
+    from rlem.experiments.schema import Experiment, Size
 
 
 @click.command()
 @click.argument("experiment")
 @click.option("--short", is_flag=True, help="Fewer rows, seeds and tasks: what the file says under [short].")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder (experiments/NAME).")
-@click.option("--workers", type=click.IntRange(1), help="Processes side by side (as many as cores).")
-@click.option("--model", default="embedded", show_default=True, help="As for rlem train.")
-@click.option("--base-url", help="Address of an OpenAI-compatible endpoint.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Runs side by side (as many as cores; 8 for endpoints)."
+)
 @click.option("--seeds", type=click.IntRange(1), help="Seeds of each row (as the file says).")
-@click.option("--dry-run", is_flag=True, help="Say how many runs and episodes there are to play, and stop.")
+@click.option("--row", "rows", multiple=True, help="Play this row only; may be given again.")
+@click.option("--train", help="Training sets of rows that name none, as A,B (as the file says).")
+@click.option("--test", help="Test set, or range A:B (as the file says).")
+@environment_options
+@call_options
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path),
+    help="Answers come from this folder of the same experiment, played earlier; no model is asked.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what there is to play and what it may cost, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: as a JSON object.")
 def reproduce(experiment: str, **options: Any) -> None:
     """Play every row of EXPERIMENT, over seeds, and put them side by side with intervals.
 
     EXPERIMENT is the name of a bundled one, or a file FILE.toml; "list" lists the bundled ones.
 
     Runs are kept by their content under OUT/cells: what is played is never played again, a killed command
-    goes on where it was, and rows that two experiments share are played once. Leaves report.html,
-    report.md, results.json, results.csv and results.tex.
+    goes on where it was, and rows that two experiments share are played once. Answers of an endpoint are
+    kept under OUT/answers, for --replay. Leaves report.html, report.md, results.json, results.csv and
+    results.tex.
 
-    Example: rlem reproduce webshop --short
+    \b
+    Examples:
+      rlem reproduce webshop --short
+      rlem reproduce webshop --model openai:NAME --prices prices.toml --dry-run
+      rlem reproduce webshop --model openai:NAME --prices prices.toml --max-cost-usd 20
     """
     if experiment == "list":
         _list()
         return
-    from rlem.experiments.cells import cells_of
-    from rlem.experiments.initial import prepare
-    from rlem.experiments.schema import load
-    from rlem.experiments.work import is_done, play_cells
-    from rlem.runner.records import RunConfig
-    from rlem.runner.setup import make_environment
+    from rlem.environments.registry import make
+    from rlem.experiments.estimate import estimate, to_text
+    from rlem.llm.prices import PriceBook
 
-    told, beside = load(experiment)
-    size = told.short if options["short"] else told.size
-    if options["seeds"]:
-        size = size.model_copy(update={"seeds": options["seeds"]})
+    told, size, beside = _asked(experiment, options)
     folder: Path = options["out"] or Path("experiments") / told.name
-    world = make_environment(
-        RunConfig(environment=told.environment, environment_options=told.environment_options)
+    model, calls = options["model"], _calls(options, folder)
+    with closing(make(told.environment, **told.environment_options)) as world:
+        cells = _cells(told, size, world, folder, beside, options)
+        if options["dry_run"]:
+            prices = PriceBook.from_file(calls.prices) if calls.prices else PriceBook()
+            found = estimate(cells, folder, world, prices)
+            click.echo(found.model_dump_json(indent=2) if options["as_json"] else to_text(found))
+            return
+    stopped = _play(cells, folder, _workers(model, told, options["workers"]), calls)
+    _write(told, cells, folder, model, size.test)
+    if stopped is not None:
+        raise BudgetExceededError(
+            f"{stopped}. The limits are --max-total-tokens and --max-cost-usd: run the same command with a "
+            "higher one to go on; the report is of what is played, all of which is kept"
+        ) from stopped
+
+
+def _asked(name: str, options: dict[str, Any]) -> tuple[Experiment, Size, Path | None]:
+    """The experiment as the options change it, its size, and the folder of its files."""
+    from rlem.experiments.schema import changed, load
+
+    told, beside = load(name)
+    train = options["train"]
+    told, size = changed(
+        told,
+        told.short if options["short"] else told.size,
+        environment_options=environment_config(options, told.environment),
+        train=train.split(",") if train else (),
+        **take(options, "max_steps", "test", "seeds", "rows"),
     )
-    initials = prepare(told, world, folder / "initial", beside)
-    tests = len(world.tasks(size.test))
-    world.close()
+    return told, size, beside
+
+
+def _cells(
+    told: Experiment,
+    size: Size,
+    world: Environment,
+    folder: Path,
+    beside: Path | None,
+    options: dict[str, Any],
+) -> list[Cell]:
+    """The experiment's cells, checked; says how many there are."""
+    from rlem.experiments.cells import cells_of
+    from rlem.experiments.estimate import TaskSets
+    from rlem.experiments.initial import prepare
+    from rlem.experiments.work import is_done
+
     base_url = options["base_url"]
     cells = cells_of(
         told,
         size,
         model=options["model"],
         model_options={"base_url": base_url} if base_url else {},
-        initials=initials,
+        initials=prepare(told, world, folder / "initial", beside),
     )
+    sets = TaskSets(world)
+    sets.check(told, cells)
     missing = {cell.key: cell for cell in cells if not is_done(folder, cell)}
-    episodes = sum(tests * (cell.config.epochs + 1) for cell in missing.values())
+    episodes = sum(sets.episodes(cell.config)[0] for cell in missing.values())
     click.echo(
         f"{len({cell.row for cell in cells})} rows, {len({cell.key for cell in cells})} runs, "
-        f"{len(missing)} of them to play: about {episodes:,} test episodes",
+        f"{len(missing)} of them to play: at most {episodes:,} test episodes",
         err=True,
     )
-    if options["dry_run"]:
-        return
+    return cells
+
+
+def _calls(options: dict[str, Any], folder: Path) -> Calls:
+    from rlem.experiments.calls import ANSWERS, Calls
+
+    replay: Path | None = options["replay"]
+    if options["model"].startswith("recorded:"):
+        raise UsageError(
+            f"--model {options['model']}: name the model that was recorded, and give --replay FOLDER"
+        )
+    return Calls(
+        answers=(replay or folder) / ANSWERS,
+        replay=replay is not None,
+        **take(options, "prices", "max_cost_usd", "max_total_tokens", "requests_per_minute"),
+        deadline_s=options["deadline"],
+    )
+
+
+def _workers(model: str, told: Experiment, asked: int | None) -> int:
+    if model == "human" or told.environment == "mobile-env":
+        return 1  # one person, one device
+    return asked or (8 if model.startswith("openai:") else os.cpu_count() or 1)
+
+
+def _play(cells: Sequence[Cell], folder: Path, workers: int, calls: Calls) -> BudgetExceededError | None:
+    """Plays with a progress bar; returns what stopped it where that was a limit."""
+    from rlem.experiments.work import play_cells
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         shown = bar.add_task("runs", total=len(cells))
-        play_cells(
-            cells,
-            folder,
-            workers=options["workers"] or os.cpu_count() or 1,
-            finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
-        )
-    _write(told, cells, folder, options["model"], size.test)
+        try:
+            play_cells(
+                cells,
+                folder,
+                workers=workers,
+                finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
+                calls=calls,
+            )
+        except BudgetExceededError as error:
+            return error
+    return None
 
 
 def _list() -> None:

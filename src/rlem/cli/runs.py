@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rlem.agents.base import AGENTS, MEMORY_AGENTS, MODEL_AGENTS
+from rlem.agents.base import AGENTS, MEMORY_AGENTS, MODEL_AGENTS, REFLEXION
 from rlem.cli.memory import open_file
 from rlem.cli.options import (
     NearChoice,
@@ -27,6 +27,7 @@ from rlem.cli.options import (
     parse_seeds,
     take,
 )
+from rlem.cli.streams import stream_options, streams, told
 from rlem.core.errors import BudgetExceededError, DataError, RunError, UsageError
 from rlem.environments.base import Environment
 from rlem.llm.base import LanguageModel
@@ -64,6 +65,13 @@ from rlem.runner.records import RunConfig
 @click.option("--max-experiences", type=click.IntRange(1), help="Capacity of the memory (unbounded).")
 @click.option("--max-actions", type=click.IntRange(1), help="Actions kept per experience (unbounded).")
 @click.option("--max-bytes", type=click.IntRange(1), help="Capacity in bytes (unbounded; docs/memory.md).")
+@click.option(
+    "--learn",
+    type=NearChoice(["all", "rewarded", "solved"]),
+    default="all",
+    show_default=True,
+    help="Episodes that teach: all, those that earned something, or those that were solved.",
+)
 @click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
 @click.option("--control/--no-control", default=True, help="Also test without memory, as the control.")
 @click.option(
@@ -72,6 +80,7 @@ from rlem.runner.records import RunConfig
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads (1; 8 for endpoints). Never changes results."
 )
+@stream_options
 def train(environment: str, **options: Any) -> None:
     """Train on tasks of ENVIRONMENT; test with and without memory before training and after every epoch.
 
@@ -84,7 +93,7 @@ def train(environment: str, **options: Any) -> None:
       rlem train webshop --data DIR --seeds 5
       rlem train webshop --model openai:NAME --base-url http://127.0.0.1:8000/v1
     """
-    out, workers = options.pop("out"), options.pop("workers")
+    out, workers, wanted = options.pop("out"), options.pop("workers"), streams(options)
     memory = take(
         options, "n", "discount", "trace_decay", "double", "similarity", "task_weight", "max_experiences",
         "max_actions", "max_bytes", "compat",
@@ -107,12 +116,13 @@ def train(environment: str, **options: Any) -> None:
         memory_options=memory,
         epochs=options["epochs"],
         batch_size=options["batch_size"],
+        learn=options["learn"],
         skip_solved=options["skip_solved"],
         control=options["control"],
         initial_memory=str(initial) if initial else "",
     )
     folder = out or _default_folder(config)
-    _execute(config, world, folder, open_model(options, folder), workers)
+    _execute(config, world, folder, open_model(options, folder), workers, wanted)
 
 
 @click.command(name="eval")
@@ -129,6 +139,7 @@ def train(environment: str, **options: Any) -> None:
     type=click.Path(path_type=Path),
     help="Exemplars of static, react, rci, chain-of-thought, reflexion.",
 )
+@click.option("--trials", type=click.IntRange(1), help="Of each task, for reflexion (3).")
 @environment_options
 @model_options
 @agent_options
@@ -136,6 +147,7 @@ def train(environment: str, **options: Any) -> None:
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads (1; 8 for endpoints). Never changes results."
 )
+@stream_options
 def evaluate(environment: str, **options: Any) -> None:
     """Test an agent on tasks of ENVIRONMENT; the memory is frozen.
 
@@ -145,11 +157,14 @@ def evaluate(environment: str, **options: Any) -> None:
       rlem eval webshop --agent random --test 0:50
     """
     out, workers, memory_file = options.pop("out"), options.pop("workers"), options.pop("memory_file")
-    agent, initial = options.pop("agent"), options.pop("initial")
+    agent, initial, wanted = options.pop("agent"), options.pop("initial"), streams(options)
     if agent in MEMORY_AGENTS and memory_file is None:
         raise UsageError(
             "rlem eval needs --memory FILE, or another --agent (llm-only: the model without a memory)"
         )
+    trials = options.pop("trials")
+    if trials is not None and agent != REFLEXION:
+        raise UsageError(f"--trials is for --agent {REFLEXION}: agent {agent!r} tries each task once")
     if memory_file is not None and not memory_file.is_file():
         raise DataError(f"--memory {memory_file}: there is no such file")
     if memory_file is not None:
@@ -161,14 +176,14 @@ def evaluate(environment: str, **options: Any) -> None:
     config = make_config(
         **values,
         agent=agent,
-        epochs=0,
+        epochs=(trials or 3) - 1 if agent == REFLEXION else 0,
         control=options["control"],
         initial_memory=str(initial) if initial else "",
         memory_options={"file": _digest(memory_file)} if memory_file else {},
     )
     folder = out or _default_folder(config)
     model = open_model(options, folder) if needs_model else None
-    _execute(config, world, folder, model, workers, memory_file)
+    _execute(config, world, folder, model, workers, wanted, memory_file)
 
 
 @click.command()
@@ -213,6 +228,7 @@ def _execute(
     path: Path,
     model: LanguageModel | None,
     workers: int | None,
+    wanted: dict[str, Path],
     memory_file: Path | None = None,
 ) -> None:
     from rlem.cli.progress import LiveObserver
@@ -237,7 +253,7 @@ def _execute(
         )
     console.print(f"run folder: {folder.path}", style="dim", highlight=False)
     try:
-        with LiveObserver(config, tasks, console) as observer:
+        with LiveObserver(config, tasks, console) as live, told(config, wanted, live) as observer:
             make_run(
                 config,
                 folder,

@@ -22,6 +22,7 @@ from rlem.evidence.power import (
     observed_variation,
     power_of,
 )
+from rlem.evidence.proportion import share_interval
 
 __all__ = [
     "MEMORY",
@@ -48,6 +49,7 @@ __all__ = [
     "paired",
     "paired_difference",
     "power_of",
+    "share_interval",
     "sign_flip_test",
     "spread_interval",
     "stability",

@@ -11,12 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from rlem.agents.base import MEMORY_AGENTS, MODEL_AGENTS, REASONERS, REFLEXION
 from rlem.core.errors import UsageError
 from rlem.experiments.schema import NOTHING, Experiment, Row, Size
 from rlem.runner.records import RunConfig
-
-UNTRAINED = ("llm-only", "static", "random", "oracle", "human")
-"""Agents that learn nothing: they are played once a seed, whatever the training set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +28,9 @@ class Ready:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One run of an experiment. ``key`` names it by content: code, config and data; the same key, the same
-    episodes. A cell that is finished is never played again."""
+    episodes. A cell that is finished is never played again. ``content`` leaves the code out: it names the
+    answers of a model, which outlive a change of the program. ``unseen``: kind of tasks that it is tested
+    on and not trained on."""
 
     row: str
     initial: str
@@ -38,11 +38,23 @@ class Cell:
     seed: int
     config: RunConfig
     key: str
+    content: str = ""
+    unseen: str = ""
 
     @property
     def combination(self) -> str:
         """Initial experience and training set."""
-        return f"{self.initial}/{self.train}"
+        return f"{self.initial}/{self.train}" + (f" without {self.unseen}" if self.unseen else "")
+
+
+def left_out(experiment: Experiment, size: Size, model: str) -> dict[str, str]:
+    """Rows of this size that are not played with a model, and why."""
+    why = "the embedded reader is a program: it cannot write thoughts, plans, criticism or reflections"
+    return {
+        row.name: why
+        for row in experiment.rows
+        if model == "embedded" and row.agent in REASONERS and (not size.rows or row.name in size.rows)
+    }
 
 
 def cells_of(
@@ -53,33 +65,47 @@ def cells_of(
     model_options: dict[str, Any] | None = None,
     initials: Mapping[str, Ready] | None = None,
 ) -> list[Cell]:
-    """The cells of an experiment at a size, in the order of its rows.
+    """The cells of an experiment at a size, in the order of its rows, without those :func:`left_out`.
 
     ``initials``: where initial experiences lie (see :mod:`rlem.experiments.initial`).
     """
     found = []
+    without = left_out(experiment, size, model)
     for row in experiment.rows:
-        if size.rows and row.name not in size.rows:
+        if row.name in without or (size.rows and row.name not in size.rows):
             continue
         for initial, train in _pairs(experiment, row):
-            for seed in range(size.seeds):
-                ready = (initials or {}).get(initial)
-                config = _config(experiment, row, size, train, seed, ready, model, model_options or {})
-                key = _key(config, ready)
-                found.append(
-                    Cell(row=row.name, initial=initial, train=train, seed=seed, config=config, key=key)
-                )
+            ready = (initials or {}).get(initial)
+            for unseen in row.unseen or ("",):
+                for seed in range(size.seeds):
+                    config = _config(experiment, row, size, train, unseen, seed, ready).model_copy(
+                        update=_model(row, model, model_options or {})
+                    )
+                    told = _told(config, ready)
+                    found.append(
+                        Cell(
+                            row=row.name,
+                            initial=initial,
+                            train=train,
+                            unseen=unseen,
+                            seed=seed,
+                            config=config,
+                            key=_digest([code_version(), told]),
+                            content=_digest(told),
+                        )
+                    )
     return found
 
 
 def _pairs(experiment: Experiment, row: Row) -> Iterator[tuple[str, str]]:
-    """Initial experiences and training sets of a row; agents that learn nothing have no training set."""
-    initials = row.initial or experiment.initial
+    """Initial experiences and training sets of a row. Agents that learn nothing are played once a seed,
+    whatever the training set; but for the static one, they see initial experiences only where a row names
+    them."""
+    learns = row.agent in MEMORY_AGENTS
+    initials = row.initial or (experiment.initial if learns or row.agent == "static" else (NOTHING,))
     trains = row.train or experiment.train
-    if row.agent in UNTRAINED or row.epochs == 0:
+    if not learns or row.epochs == 0:
         trains = trains[:1]
-    if row.agent in UNTRAINED and row.agent != "static":
-        initials = (NOTHING,)
     if row.agent == "static":
         initials = tuple(name for name in initials if name != NOTHING)
         if not initials:
@@ -90,14 +116,7 @@ def _pairs(experiment: Experiment, row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _config(
-    experiment: Experiment,
-    row: Row,
-    size: Size,
-    train: str,
-    seed: int,
-    ready: Ready | None,
-    model: str,
-    model_options: dict[str, Any],
+    experiment: Experiment, row: Row, size: Size, train: str, unseen: str, seed: int, ready: Ready | None
 ) -> RunConfig:
     epochs = size.epochs if row.epochs is None else row.epochs
     return RunConfig(
@@ -105,27 +124,46 @@ def _config(
         environment_options=experiment.environment_options,
         agent=row.agent,
         agent_options={**experiment.agent_options, **row.agent_options},
-        model="none" if row.agent in ("random", "oracle") else model,
-        model_options=model_options,
         train_tasks=train,
-        test_tasks=size.test,
-        epochs=0 if row.agent in UNTRAINED else epochs,
+        later_tasks=list(row.later),
+        without_kinds=[unseen] if unseen else [],
+        test_tasks=train if row.retest else size.test,
+        test_kinds=[unseen] if unseen else [],
+        test_epochs="every" if row.curve or row.agent == REFLEXION else "last",
+        retest=row.retest,
+        epochs=epochs if row.agent in (*MEMORY_AGENTS, REFLEXION) else 0,
         seeds=[seed],
+        max_steps=experiment.max_steps,
+        learn=row.learn,
         control=False,
         initial_memory=str(ready.path) if ready else "",
         memory_options={**experiment.memory_options, **row.memory_options},
     )
 
 
-def _key(config: RunConfig, ready: Ready | None) -> str:
-    """Digest of code, config and data. Where files lie does not matter, what is in them does."""
+def _model(row: Row, model: str, options: dict[str, Any]) -> dict[str, Any]:
+    if row.agent in MODEL_AGENTS:
+        return {"model": model, "model_options": options}
+    return {"model": "none", "model_options": {}}
+
+
+def _told(config: RunConfig, ready: Ready | None) -> dict[str, Any]:
+    """The config as data. Where files lie does not matter, what is in them does."""
     told = config.model_dump(mode="json")
     told["initial_memory"] = ready.digest if ready else ""
     if data := told["environment_options"].get("data"):
-        path = Path(data)
-        told["environment_options"] = {**told["environment_options"], "data": digest_of(_files(path))}
-    text = json.dumps([code_version(), told], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+        told["environment_options"] = {**told["environment_options"], "data": _data_digest(Path(data))}
+    return told
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _data_digest(path: Path) -> str:
+    """Once a process: real data is gigabytes, and there are hundreds of cells."""
+    return digest_of(_files(path))
 
 
 def _files(path: Path) -> Sequence[Path]:
@@ -142,9 +180,20 @@ def digest_of(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+PLAYING = (
+    *("core", "values", "evidence", "similarity", "memory"),
+    *("advice", "llm", "environments", "agents", "runner"),
+)
+"""Parts of rlem that decide how an episode goes."""
+
+
 @cache
 def code_version() -> str:
-    """Digest of rlem's own files: a changed program does not take another one's results for its own."""
+    """Digest of the parts that play: a changed program does not take another one's results for its own.
+
+    What only draws tables and pages is left out: mending it must not throw results away.
+    """
     root = Path(str(resources.files("rlem")))
     kinds = {".py", ".txt", ".toml", ".csv", ".json"}
-    return digest_of(sorted(p for p in root.rglob("*") if p.suffix in kinds))[:16]
+    files = (path for part in PLAYING for path in (root / part).rglob("*") if path.suffix in kinds)
+    return digest_of(sorted(files))[:16]

@@ -38,11 +38,15 @@ def prepare(
                 raise DataError(f"initial experiences {item.name!r}: there is no file {path}")
             found[item.name] = Ready(path=path, digest=digest_of([path]))
         else:
-            episodes = solutions(environment, item.tasks)
+            try:
+                episodes = solutions(environment, item.tasks)
+            except UsageError as error:
+                raise UsageError(f"initial experiences {item.name!r}: {error}") from error
             told = json.dumps([episode_to_json(e, content_only=True) for e in episodes], sort_keys=True)
-            path = into / f"{item.name}.jsonl"
+            digest = hashlib.sha256(told.encode()).hexdigest()
+            path = into / f"{item.name}-{digest[:8]}.jsonl"  # other tasks or data: another file
             _export(episodes, path)
-            found[item.name] = Ready(path=path, digest=hashlib.sha256(told.encode()).hexdigest())
+            found[item.name] = Ready(path=path, digest=digest)
     return found
 
 

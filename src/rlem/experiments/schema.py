@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -46,7 +46,12 @@ class Row(_Part):
     group           heading that it stands under
     agent           who plays
     initial, train  names of initial experiences and training sets: one run for each pair and seed
-    epochs          over the training set; 0: nothing is learned
+    epochs          over each training set; 0: nothing is learned; of "reflexion": trials after the first
+    curve           tests before training and after every epoch, too; else at the end only
+    learn           "all" episodes, those with a return above 0 ("rewarded"), or "solved" ones
+    later           training sets that follow the first, one after the other
+    retest          tested on the training set itself, to see what later training leaves of it
+    unseen          kinds of tasks: for each, trained without it and tested on it alone
     agent_options, memory_options   as in a run's config
     note            said below the table
     """
@@ -57,6 +62,11 @@ class Row(_Part):
     initial: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
     epochs: int | None = Field(default=None, ge=0)
+    curve: bool = False
+    learn: Literal["all", "rewarded", "solved"] = "all"
+    later: tuple[str, ...] = ()
+    retest: bool = False
+    unseen: tuple[str, ...] = ()
     agent_options: dict[str, Any] = Field(default_factory=dict)
     memory_options: dict[str, Any] = Field(default_factory=dict)
     note: str = ""
@@ -75,19 +85,21 @@ class Experiment(_Part):
     """An experiment: rows over one environment.
 
     name, title          how it is listed
-    environment, environment_options   what is played
+    environment, environment_options   what is played, for at most max_steps an episode
     size, short          the whole of it, and what ``--short`` plays
     train, initial       of rows that name none
     agent_options, memory_options      of all rows; a row's own come on top
     initials, rows       what rows are made of
     baseline             row that every other one is compared with, task by task
-    static               rows with fixed exemplars, the second comparison
+    static               row with fixed exemplars, the second comparison
+    whole                row of the whole method, which rows without a part of it are compared with
     """
 
     name: str
     title: str = ""
     environment: str
     environment_options: dict[str, Any] = Field(default_factory=dict)
+    max_steps: int = Field(default=15, ge=1)
     size: Size = Size()
     short: Size = Size(seeds=2)
     train: tuple[str, ...] = ("S0",)
@@ -98,6 +110,7 @@ class Experiment(_Part):
     rows: tuple[Row, ...]
     baseline: str
     static: str = ""
+    whole: str = ""
 
     @model_validator(mode="after")
     def _names(self) -> Experiment:
@@ -107,7 +120,7 @@ class Experiment(_Part):
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice:
                 raise ValueError(f"two of the {what}s are called {twice!r}")
-        wanted = [("row", name, rows) for name in (self.baseline, self.static) if name]
+        wanted = [("row", name, rows) for name in (self.baseline, self.static, self.whole) if name]
         wanted += [("row", name, rows) for size in (self.size, self.short) for name in size.rows]
         used = (*self.initial, *(name for row in self.rows for name in row.initial))
         wanted += [("initial", name, initials) for name in used]
@@ -118,6 +131,34 @@ class Experiment(_Part):
 
 
 Scale = Literal["size", "short"]
+
+
+def changed(
+    experiment: Experiment,
+    size: Size,
+    *,
+    environment_options: Mapping[str, Any] | None = None,
+    max_steps: int | None = None,
+    train: Sequence[str] = (),
+    test: str | None = None,
+    seeds: int | None = None,
+    rows: Sequence[str] = (),
+) -> tuple[Experiment, Size]:
+    """The experiment on other data, sets or seeds, or some rows of it; what is not given stays.
+
+    ``train`` is for rows that name no training sets of their own. Errors: UnknownNameError for a row.
+    """
+    known = [row.name for row in experiment.rows]
+    for name in rows:
+        if name not in known:
+            raise UnknownNameError("row", name, known)
+    new: dict[str, Any] = {
+        "environment_options": {**experiment.environment_options, **(environment_options or {})},
+        "max_steps": max_steps or experiment.max_steps,
+        "train": tuple(train) or experiment.train,
+    }
+    smaller = {"test": test or size.test, "seeds": seeds or size.seeds, "rows": tuple(rows) or size.rows}
+    return experiment.model_copy(update=new), size.model_copy(update=smaller)
 
 
 def bundled() -> Mapping[str, str]:

@@ -1,36 +1,56 @@
-"""Playing the cells of an experiment, side by side in processes. Whatever is killed goes on where it was."""
+"""Playing the cells of an experiment side by side. Whatever is killed goes on where it was."""
 
 from __future__ import annotations
 
 import json
-import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from rlem.agents.base import REFLEXION
 from rlem.environments.base import Environment
+from rlem.experiments.calls import Calls, Purse, asks, open_model
 from rlem.experiments.cells import Cell
 from rlem.reports.reading import EPISODES, EpisodeFile
 from rlem.runner.folder import RunFolder
-from rlem.runner.records import RunConfig
+from rlem.runner.records import EpisodeRecord, RunConfig
 from rlem.runner.setup import make_environment, make_run
 
 DONE = "done.json"
 """In a cell's folder once all of it is played: the outcome of each test task after each epoch."""
 
+Outcome: TypeAlias = dict[str, Any]
+"""One test episode: success, reward, steps, tokens, calls, prompt_tokens, completion_tokens, cost_usd (null:
+unknown), broken, memory_size (experiences), kind (of the task)."""
+
 Finished = Callable[[Cell], None]
 
 
 def play_cells(
-    cells: Sequence[Cell], folder: Path, *, workers: int = 1, finished: Finished | None = None
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    workers: int = 1,
+    finished: Finished | None = None,
+    calls: Calls | None = None,
 ) -> None:
     """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
 
-    Cells with one key are one run. Errors of a cell stop what has not begun; what is played is kept.
+    Cells with one key are one run. Errors of a cell stop the others, too; what is played is kept. An
+    endpoint is waited for, in threads that share its limits; all else is computed, in processes.
     """
+    calls = calls or Calls()
     todo: dict[str, list[Cell]] = {}
     for cell in cells:
         if is_done(folder, cell):
@@ -38,15 +58,25 @@ def play_cells(
                 finished(cell)
         else:
             todo.setdefault(cell.key, []).append(cell)
+    calls.check(same[0] for same in todo.values())
+    purse = Purse(calls)
     if workers == 1:
         for same in todo.values():
-            _play(place_of(folder, same[0]), same[0].config)
+            _play(place_of(folder, same[0]), same[0].config, calls.of(same[0]), purse)
             _tell(same, finished)
         return
+    waiting = not calls.replay and any(asks(same[0].config) for same in todo.values())
     # Spawned, not forked: the caller may have threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    pool: Executor = (
+        ThreadPoolExecutor(workers, thread_name_prefix="rlem-cell")
+        if waiting
+        else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    )
+    shared = purse if waiting else None
+    with pool:
         running: dict[Future[None], list[Cell]] = {
-            pool.submit(_play, place_of(folder, same[0]), same[0].config): same for same in todo.values()
+            pool.submit(_play, place_of(folder, same[0]), same[0].config, calls.of(same[0]), shared): same
+            for same in todo.values()
         }
         try:
             while running:
@@ -56,6 +86,7 @@ def play_cells(
                     future.result()
                     _tell(same, finished)
         finally:
+            purse.stop()
             for future in running:
                 future.cancel()
 
@@ -76,19 +107,14 @@ def is_done(folder: Path, cell: Cell) -> bool:
     return (place_of(folder, cell) / DONE).is_file()
 
 
-def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, dict[str, Any]]]:
-    """Epoch -> test task -> {success, reward, steps, tokens, cost_usd} of a finished cell."""
+def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, Outcome]]:
+    """Epoch -> test task -> outcome of a finished cell."""
     data = json.loads((place_of(folder, cell) / DONE).read_text("utf-8"))
     return {int(epoch): tasks for epoch, tasks in data.items()}
 
 
-def _play(path: Path, config: RunConfig) -> None:
-    from rlem.llm.registry import make_model
-
-    model = None
-    if config.model != "none":
-        base_url = config.model_options.get("base_url")
-        model = make_model(config.model, base_url=base_url, api_key=os.environ.get("OPENAI_API_KEY"))
+def _play(path: Path, config: RunConfig, calls: Calls, purse: Purse | None = None) -> None:
+    model = open_model(config, calls, purse)
     folder = RunFolder(path)
     run = make_run(config, folder, model, environment=_environment(config.model_dump_json()))
     try:
@@ -96,27 +122,48 @@ def _play(path: Path, config: RunConfig) -> None:
     finally:
         if model is not None:
             model.close()
-    found: dict[int, dict[str, dict[str, Any]]] = {}
+    found: dict[int, dict[str, Outcome]] = {}
     for _, record in EpisodeFile(path / EPISODES):
         if record.phase == "eval":
-            usage = record.usage
-            found.setdefault(record.epoch, {})[record.task_id] = {
-                "success": record.success,
-                "reward": record.reward,
-                "steps": len(record.steps),
-                "tokens": usage.prompt_tokens + usage.completion_tokens,
-                "cost_usd": usage.cost_usd,
-                "broken": record.status == "broken",
-            }
+            earlier = found.get(record.epoch - 1, {}).get(record.task_id)
+            found.setdefault(record.epoch, {})[record.task_id] = _outcome(record, earlier, config)
     part = path / f"{DONE}.part"
     part.write_text(json.dumps(found, sort_keys=True), encoding="utf-8")
     part.replace(path / DONE)
 
 
+def _outcome(record: EpisodeRecord, earlier: Outcome | None, config: RunConfig) -> Outcome:
+    """One test episode in numbers. Trials of one task add up in what they cost."""
+    usage = record.usage
+    counts: Outcome = {
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost_usd": usage.cost_usd,
+    }
+    if earlier is not None and config.agent == REFLEXION:
+        for name, value in counts.items():
+            counts[name] = None if None in (value, earlier[name]) else value + earlier[name]
+    return {
+        "success": record.success,
+        "reward": record.reward,
+        "steps": len(record.steps),
+        "tokens": counts["prompt_tokens"] + counts["completion_tokens"],
+        **counts,
+        "broken": record.status == "broken",
+        "memory_size": record.memory_size,
+        "kind": record.kind,
+    }
+
+
 def _environment(config: str) -> Environment:
     """The environment of a config; a process opens each only once, and every cell plays on a spawned one."""
     told = RunConfig.model_validate_json(config)
-    return _opened(told.environment, json.dumps(told.environment_options, sort_keys=True)).spawn()
+    with _OPENING:
+        return _opened(told.environment, json.dumps(told.environment_options, sort_keys=True)).spawn()
+
+
+_OPENING = threading.Lock()
 
 
 @lru_cache(maxsize=2)

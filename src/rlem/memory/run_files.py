@@ -15,8 +15,11 @@ from rlem.memory.features import situations_of
 from rlem.memory.store import Store
 from rlem.memory.transfer import whole
 
-REPORT = ("report.html", "summary.json", "learning_curve.png")
-"""Made from the records; `rlem report` makes them again."""
+REPORT = (
+    *("report.html", "summary.json", "learning_curve.png"),
+    *("influence.json", "influence.md", "influence.jsonl"),
+)
+"""Made from the records; `rlem report` and `rlem memory influence` make them again."""
 
 
 def forget_in_run(

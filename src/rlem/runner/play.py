@@ -7,8 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rlem.agents.base import Agent, Decision, View
-from rlem.core.errors import BudgetExceededError, EnvironmentFaultError, ModelRejectedError, RlemError
+from rlem.agents.base import Agent, Decision, Reflecting, View
+from rlem.core.errors import (
+    BudgetExceededError,
+    EnvironmentFaultError,
+    ModelError,
+    ModelRejectedError,
+    RlemError,
+)
 from rlem.core.seeds import derive_seed
 from rlem.core.types import Episode, Situation, Step, Task, Transition
 from rlem.environments.base import Environment
@@ -22,7 +28,11 @@ MAX_FAILURES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One episode to be played. ``index`` is the task's place in its set."""
+    """One episode to be played. ``index`` is the task's place in its set.
+
+    ``reflections``: what the agent wrote after earlier trials of the task. ``reflect``: it shall write
+    one if this trial fails.
+    """
 
     phase: Phase
     epoch: int
@@ -30,6 +40,8 @@ class Job:
     seed: int
     task: Task
     index: int
+    reflections: tuple[str, ...] = ()
+    reflect: bool = False
 
     @property
     def place(self) -> tuple[str, int, str, int, str]:
@@ -115,16 +127,35 @@ def play(
         success=success,
         reward=progress.total if status != "broken" else 0.0,
         memory_size=memory_size,
-        usage=UsageRecord(
-            calls=progress.usage.calls,
-            prompt_tokens=progress.usage.prompt_tokens,
-            cached_tokens=progress.usage.cached_tokens,
-            completion_tokens=progress.usage.completion_tokens,
-            cost_usd=progress.usage.cost_usd,
-        ),
+        usage=_usage_record(progress.usage),
         steps=progress.steps,
     )
+    if job.reflect and record.steps and not record.success and isinstance(agent, Reflecting):
+        record = _reflected(agent, record, progress.usage, seed)
     return Played(record=record, seconds=clock() - start)
+
+
+def _reflected(agent: Reflecting, record: EpisodeRecord, usage: Usage, seed: int) -> EpisodeRecord:
+    """The record with what the agent writes after it; without, where the model cannot be had just now."""
+    episode = episode_of(record, index=0, model="", split="")
+    try:
+        written = agent.reflect(episode, seed=seed)
+    except (ModelRejectedError, BudgetExceededError):
+        raise
+    except ModelError:
+        return record
+    spent = _usage_record(usage + written.usage)
+    return record.model_copy(update={"reflection": written.text.strip(), "usage": spent})
+
+
+def _usage_record(usage: Usage) -> UsageRecord:
+    return UsageRecord(
+        calls=usage.calls,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost_usd=usage.cost_usd,
+    )
 
 
 def _advance(
@@ -147,6 +178,7 @@ def _advance(
         step_index=index,
         seed=seed,
         training=job.phase == "train",
+        reflections=job.reflections,
     )
     decision = agent.act(view)
     progress.usage += decision.usage

@@ -88,7 +88,8 @@ class EpisodeRecord(Record):
     """One episode of a run. ``epoch`` 0 is before any training; training epochs count from 1.
 
     An evaluation at epoch e plays after training epoch e. ``arm`` says whether memory was given to the
-    agent. ``memory_size``: experiences in memory when the episode's batch began.
+    agent. ``memory_size``: experiences in memory when the episode's batch began. ``reflection``: what
+    the agent wrote after it, for the next trial of the task.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -106,11 +107,29 @@ class EpisodeRecord(Record):
     reward: float
     memory_size: int = 0
     usage: UsageRecord = Field(default_factory=UsageRecord)
+    reflection: str = ""
     steps: list[StepRecord] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _terse(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without an empty ``reflection``: such records stay what older versions wrote and read."""
+        data: dict[str, Any] = handler(self)
+        if not self.reflection:
+            data.pop("reflection", None)
+        return data
 
 
 class RunConfig(Record):
-    """What a run was asked to do. Written once; a resumed run must match it."""
+    """What a run was asked to do. Written once; a resumed run must match it.
+
+    train_tasks, later_tasks   training sets: ``epochs`` over the first, then as many over each later one
+    without_kinds              kinds of tasks that are left out of training
+    test_tasks, test_kinds     held-out tasks, those of certain kinds only where some are named
+    test_epochs                "every": tests before training and after each epoch; "last": at the end only
+    retest                     test tasks may be training tasks: to see what is kept, not what carries over
+    epochs                     over a training set; of the agent "reflexion": trials after the first
+    learn                      "all" episodes, "rewarded" ones (a return above 0), or "solved" ones
+    """
 
     schema_version: int = SCHEMA_VERSION
     environment: str
@@ -120,11 +139,17 @@ class RunConfig(Record):
     model: str = "embedded"
     model_options: dict[str, Any] = Field(default_factory=dict)
     train_tasks: str = "S0"
+    later_tasks: list[str] = Field(default_factory=list)
+    without_kinds: list[str] = Field(default_factory=list)
     test_tasks: str = "test"
+    test_kinds: list[str] = Field(default_factory=list)
+    test_epochs: Literal["every", "last"] = "every"
+    retest: bool = False
     epochs: int = Field(default=3, ge=0)
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     max_steps: int = Field(default=15, ge=1)
     batch_size: int = Field(default=1, ge=1)
+    learn: Literal["all", "rewarded", "solved"] = "all"
     skip_solved: bool = True
     control: bool = True
     initial_memory: str = ""

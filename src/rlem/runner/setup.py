@@ -25,7 +25,7 @@ from rlem.agents.prompted import (
 )
 from rlem.agents.rci import rci
 from rlem.agents.react import react
-from rlem.agents.reflexion import Reflections, no_reflections, reflexion
+from rlem.agents.reflexion import reflexion
 from rlem.agents.simple import HumanAgent, OracleAgent, RandomAgent
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.environments.base import Environment
@@ -130,12 +130,8 @@ def make_agent(
     environment: Environment,
     model: LanguageModel | None,
     memory: ExperienceMemory | None,
-    reflections: Reflections = no_reflections,
 ) -> Agent:
-    """The agent of a config, with a memory or (None) as its own control without one.
-
-    ``reflections``: what the agent ``reflexion`` wrote after earlier trials.
-    """
+    """The agent of a config, with a memory or (None) as its own control without one."""
     if config.agent not in AGENTS:
         raise UnknownNameError("agent", config.agent, AGENTS)
     if config.agent == "random":
@@ -152,8 +148,7 @@ def make_agent(
     style, options = _style(environment.name), prompt_options(config)
     if config.agent in _REASONERS:
         source = _exemplars(config, memory, options, environment)
-        more = {"reflections": reflections} if config.agent == "reflexion" else {}
-        return _REASONERS[config.agent](model, style, options, source=source, name=config.agent, **more)
+        return _REASONERS[config.agent](model, style, options, source=source, name=config.agent)
     if config.agent == "static":
         if not config.initial_memory:
             raise UsageError("agent 'static' needs initial experiences: give --initial FILE")

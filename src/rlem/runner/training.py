@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol
 
-from rlem.agents.base import MEMORY_AGENTS, Agent
-from rlem.core.errors import RunError
+from rlem.agents.base import MEMORY_AGENTS, REFLEXION, Agent
+from rlem.core.errors import RunError, UnknownNameError
 from rlem.core.types import Task
 from rlem.environments.base import Environment
 from rlem.memory.memory import ExperienceMemory
 from rlem.runner.folder import RunFolder
 from rlem.runner.play import Job, Played, episode_of, place_of, play
-from rlem.runner.records import Arm, EpisodeRecord, Phase, RunConfig
+from rlem.runner.records import Arm, EpisodeRecord, Phase, RunConfig, UsageRecord
 
 MAX_BROKEN = 5
 """Broken episodes in a row after which a run stops: the cause is not in the episodes."""
@@ -83,32 +84,86 @@ class Run:
 
     def execute(self) -> None:
         """Plays all that is not played yet."""
-        train = self._tasks(self.config.train_tasks) if self.config.epochs else []
-        test = self._tasks(self.config.test_tasks)
-        shared = {task.id for task in train} & {task.id for task in test}
-        if shared:
+        config = self.config
+        trained = config.agent != REFLEXION and config.epochs > 0
+        stages = [self._training_set(spec) for spec in self._stages()] if trained else []
+        test = self._test_set()
+        shared = {task.id for stage in stages for task in stage} & {task.id for task in test}
+        if shared and not config.retest:
             raise RunError(
-                f"training set {self.config.train_tasks!r} and test set {self.config.test_tasks!r} share "
+                f"training set {config.train_tasks!r} and test set {config.test_tasks!r} share "
                 f"{len(shared)} tasks: held-out tasks must not be trained on"
             )
         self._done = {place_of(record): record for record in self.folder.open(self.config)}
         self._learned.clear()
         self._held.clear()
-        for seed in self.config.seeds:
+        for seed in config.seeds:
             memory = self._open_memory(seed)
             try:
-                self._evaluate(0, seed, test, memory)
-                for epoch in range(1, self.config.epochs + 1):
-                    self._train(epoch, seed, train, memory)
-                    self._evaluate(epoch, seed, test, memory)
+                if config.agent == REFLEXION:
+                    self._trials(seed, test)
+                else:
+                    self._learn_stages(seed, stages, test, memory)
             finally:
                 memory.close()
         self._release()
 
-    def _tasks(self, spec: str) -> Sequence[Task]:
-        return self._environment.tasks(spec)
+    def _stages(self) -> list[str]:
+        return [self.config.train_tasks, *self.config.later_tasks]
+
+    def _training_set(self, spec: str) -> Sequence[Task]:
+        left_out = self.config.without_kinds
+        tasks = self._environment.tasks(spec)
+        self._check_kinds(left_out, tasks, spec)
+        return [task for task in tasks if task.kind not in left_out]
+
+    def _test_set(self) -> Sequence[Task]:
+        wanted = self.config.test_kinds
+        tasks = self._environment.tasks(self.config.test_tasks)
+        self._check_kinds(wanted, tasks, self.config.test_tasks)
+        return [task for task in tasks if not wanted or task.kind in wanted]
+
+    def _check_kinds(self, kinds: Sequence[str], tasks: Sequence[Task], spec: str) -> None:
+        known = sorted({task.kind for task in tasks})
+        for kind in kinds:
+            if kind not in known:
+                raise UnknownNameError(f"kind of task in {spec!r}:", kind, known)
 
     # -- phases --------------------------------------------------------------------------------------
+
+    def _learn_stages(
+        self, seed: int, stages: Sequence[Sequence[Task]], test: Sequence[Task], memory: ExperienceMemory
+    ) -> None:
+        """Epochs over one training set after the other, with tests between."""
+        epochs = self.config.epochs
+        last, every = epochs * len(stages), self.config.test_epochs == "every"
+        if every or not last:
+            self._evaluate(0, seed, test, memory)
+        for number, train in enumerate(stages):
+            for epoch in range(number * epochs + 1, (number + 1) * epochs + 1):
+                self._train(epoch, seed, train, memory)
+                if every or epoch == last:
+                    self._evaluate(epoch, seed, test, memory)
+
+    def _trials(self, seed: int, tasks: Sequence[Task]) -> None:
+        """Tries each task until it is solved; between trials the agent writes a reflection.
+
+        A task once solved is not played again: its record stands for the later trials, at no cost.
+        """
+        for trial in range(self.config.epochs + 1):
+            jobs = self._jobs("eval", trial, "no-memory", seed, tasks)
+            self._observer.phase("eval", trial, "no-memory", seed, len(jobs))
+            ready = []
+            for job in jobs:
+                earlier = [self._done[replace(job, epoch=past).place] for past in range(trial)]
+                if earlier and earlier[-1].success and job.place not in self._done:
+                    carried = earlier[-1].model_copy(update={"epoch": trial, "usage": UsageRecord()})
+                    self._held.append(Played(record=carried, seconds=0.0))
+                written = tuple(record.reflection for record in earlier if record.reflection)
+                ready.append(replace(job, reflections=written, reflect=trial < self.config.epochs))
+            self._release()
+            self._play(ready, self._make_agent(None), 0)
+            self._release()
 
     def _evaluate(self, epoch: int, seed: int, tasks: Sequence[Task], memory: ExperienceMemory) -> None:
         """Plays the test tasks with the memory frozen, and as control without it."""
@@ -125,8 +180,9 @@ class Run:
     def _train(self, epoch: int, seed: int, tasks: Sequence[Task], memory: ExperienceMemory) -> None:
         """Plays the training tasks, batch after batch, and learns each."""
         jobs = self._jobs("train", epoch, "memory", seed, tasks)
-        if self.config.skip_solved and epoch > 1:
-            jobs = [job for job in jobs if not self._solved_first(job)]
+        first = epoch - (epoch - 1) % self.config.epochs  # of this training set
+        if self.config.skip_solved and epoch > first:
+            jobs = [job for job in jobs if not self._solved(replace(job, epoch=first))]
         self._observer.phase("train", epoch, "memory", seed, len(jobs))
         agent = self._make_agent(memory)
         for start in range(0, len(jobs), self.config.batch_size):
@@ -140,9 +196,9 @@ class Run:
         self._release()
         self._learn(jobs, memory)
 
-    def _solved_first(self, job: Job) -> bool:
-        first = self._done.get(("train", 1, "memory", job.seed, job.task.id))
-        return first is not None and first.success
+    def _solved(self, job: Job) -> bool:
+        record = self._done.get(job.place)
+        return record is not None and record.success
 
     def _jobs(self, phase: Phase, epoch: int, arm: Arm, seed: int, tasks: Sequence[Task]) -> list[Job]:
         return [
@@ -155,16 +211,20 @@ class Run:
         episodes = []
         for job in jobs:
             record = self._done.get(job.place)
-            if record is None or not record.steps or job.place in self._learned:
+            if record is None or job.place in self._learned or not self._teaches(record):
                 continue
-            episode = episode_of(
-                record, index=job.index, model=self._model_name, split=self.config.train_tasks
-            )
+            split = self._stages()[(job.epoch - 1) // self.config.epochs]
+            episode = episode_of(record, index=job.index, model=self._model_name, split=split)
             if memory.find_episode(episode.id) is None:
                 episodes.append(episode)
             self._learned.add(job.place)
         if episodes:
             memory.record_many(episodes)
+
+    def _teaches(self, record: EpisodeRecord) -> bool:
+        if self.config.learn == "solved":
+            return bool(record.steps) and record.success
+        return bool(record.steps) and (self.config.learn == "all" or record.reward > 0)
 
     # -- playing and writing -------------------------------------------------------------------------
 
