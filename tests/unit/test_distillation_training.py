@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.support.command import inside
 
 from rlem.core.errors import DataError, RunError, UsageError
-from rlem.distillation.evaluation import play, play_at_random
+from rlem.distillation.evaluation import Past, play, play_at_random
 from rlem.distillation.experiment import Settings, run
 from rlem.distillation.grid import ACTIONS, QLearning, Room, q_learning
 from rlem.distillation.model import Cache, Model, Shape, logits, make, parameters, use_threads
 from rlem.distillation.results import DISTILLED
 from rlem.distillation.training import Training, train
 
-torch = pytest.importorskip("torch", reason="the extra 'distillation' is not installed")
+REQUIRED = os.environ.get("RLEM_REQUIRE_TORCH") == "1"  # then nothing is skipped: without torch, this fails
+torch: Any = (
+    importlib.import_module("torch")
+    if REQUIRED
+    else pytest.importorskip("torch", reason="the extra 'distillation' (torch) is not installed")
+)
 
 ROOM = Room(size=3, steps=6)
 SHAPE = Shape(size=3, context=24, width=16, layers=2, heads=2)
 SOURCE = QLearning(episodes=20, epsilon=0.1, epsilon_episodes=5)
 GOALS = [0, 1, 2, 3, 5, 6, 7, 8]
 QUICK = Training(steps=300, batch=16, learning_rate=1e-2, warm_up=10, stride=2)
+CONTROLS: tuple[Past, ...] = ("none", "shuffled")
 TINY = Settings(
     room=ROOM,
     source=SOURCE,
@@ -77,13 +86,18 @@ def test_playing_changes_no_weight(trained: tuple[Model, list[float]]) -> None:
 
 
 def test_it_improves_in_context(trained: tuple[Model, list[float]]) -> None:
-    """Late episodes earn more than first ones and than those without context, where alone the goal shows."""
+    """Late episodes earn more than first ones, and than those whose context is empty or tells nothing."""
     model, _ = trained
     goals = np.repeat(GOALS, 15)
     with_it = play(model, ROOM, goals, 10, 0, heads=SHAPE.heads).returns
-    without = play(model, ROOM, goals, 10, 0, heads=SHAPE.heads, remember=False).returns
     assert with_it[:, -3:].mean() > with_it[:, 0].mean() + 1.0
+    without, misled = (
+        play(model, ROOM, goals, 10, 0, heads=SHAPE.heads, past=past).returns for past in CONTROLS
+    )
     assert with_it[:, -3:].mean() > without[:, -3:].mean() + 1.0
+    assert (
+        with_it[:, -3:].mean() > misled[:, -3:].mean() + 0.5
+    )  # it still sees what it did, so it fares better
 
 
 def test_the_future_is_not_seen_and_the_cache_changes_nothing() -> None:
@@ -145,6 +159,37 @@ def test_the_experiment_keeps_what_it_made(tmp_path: Path) -> None:
         run(tmp_path / "kept", Settings())
 
 
+def test_stopped_and_begun_again_gives_the_same(tmp_path: Path) -> None:
+    """A training that is stopped leaves no weights; begun again it gives what it would have given."""
+
+    def stop(what: str, done: float) -> None:
+        if "training" in what and done > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", TINY, stop)
+    assert not (tmp_path / "stopped" / "seed-0" / "weights.pt").exists()
+    again, whole = run(tmp_path / "stopped", TINY), run(tmp_path / "whole", TINY)
+    assert (again.learners, again.trained.losses) == (whole.learners, whole.trained.losses)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--size", "4"), "a room of size 4 has no middle: give an odd number, at least 3"),
+        (("--steps", "0"), "Invalid value for '--steps'"),
+        (("--seeds", "many"), "Invalid value for '--seeds'"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    """A wrong argument ends in one line that says what was allowed, and makes no folder."""
+    done = inside("distill", "train", *arguments, "--out", tmp_path / "d", cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "d").exists()
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     """Weights or histories that are none raise DataError with their place, and nothing is overwritten."""
     run(tmp_path, TINY)
@@ -160,11 +205,11 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 
 def test_the_command_leaves_table_data_and_curve(tmp_path: Path) -> None:
-    """`rlem distill train` writes results as JSON, Markdown and PNG, every learner in each."""
-    small = ("--size", "3", "--steps", "2", "--episodes", "10", "--seeds", "1")
+    """`rlem distill train` writes results as JSON, Markdown and SVG, every learner in each."""
+    small = ("--short", "--size", "3", "--steps", "2", "--episodes", "10", "--seeds", "1")
     done = inside("distill", "train", *small, "--out", tmp_path / "d", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / "d" / "results.json").read_text("utf-8"))
-    assert len(data["learners"]) == 5
+    assert len(data["learners"]) == 6
     assert all(learner["name"] in done.stdout for learner in data["learners"])
-    assert (tmp_path / "d" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "d" / "curve.svg").read_text("utf-8").rstrip().endswith("</svg>")

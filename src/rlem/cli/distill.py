@@ -24,62 +24,85 @@ def distill() -> None:
 
 @distill.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the results (the first RUN).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("counted"),
+    show_default=True,
+    help="Folder of the results.",
+)
 @click.option(
     "--tokenizer",
     type=click.Path(path_type=Path),
     help="tokenizer.json to count the history with (an estimate; for the embedded reader, its own).",
 )
-def count(runs: tuple[Path, ...], out: Path | None, tokenizer: Path | None) -> None:
+def count(runs: tuple[Path, ...], out: Path, tokenizer: Path | None) -> None:
     """Count the tokens of the learning history of each RUN against the prompts that were sent.
 
-    Leaves distillation.json, distillation.md and distillation.png.
+    RUN is a run's folder, or the folder of an experiment: of that, the runs of the whole method on each
+    task set. Runs that differ in seed or initial experience only are one line of the table. Leaves
+    distillation.json, .md, .csv and .svg.
 
-    Example: rlem distill count runs/shop runs/phone --out counted
+    \b
+    Examples:
+      rlem distill count runs/shop runs/phone
+      rlem distill count experiments/webshop experiments/wikihow --out counted
     """
-    from rlem.distillation.counting import count_run
-    from rlem.distillation.pages import count_markdown, count_plot
+    from rlem.distillation.counting import alike, count_runs
+    from rlem.distillation.pages import count_csv, count_markdown, count_plot
     from rlem.reports.reading import read_config
 
     counts = []
-    for folder in runs:
-        tokens, counter = _counter(tokenizer, read_config(folder).model)
-        counts.append(count_run(folder, tokens, counter=counter))
-    where = out or runs[0]
-    where.mkdir(parents=True, exist_ok=True)
-    page = count_markdown(counts)
-    _write(where, "distillation", json.dumps([asdict(one) for one in counts], indent=2), page)
-    count_plot(counts, where / "distillation.png")
-    click.echo(where / "distillation.png")
+    for folders in alike(runs):
+        tokens, counter = _counter(tokenizer, read_config(folders[0]).model)
+        counts.append(count_runs(folders, tokens, counter=counter))
+    found = json.dumps([asdict(one) for one in counts])
+    out.mkdir(parents=True, exist_ok=True)
+    count_plot(counts, out / "distillation.svg")
+    click.echo(out / "distillation.svg")
+    _write(out, "distillation", json=found + "\n", csv=count_csv(counts), md=count_markdown(counts))
 
 
 @distill.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("distilled"), show_default=True)
-@click.option("--size", default=9, show_default=True, help="Cells a side of the room, odd.")
-@click.option("--steps", type=click.IntRange(1), help="Training steps (1000).")
-@click.option("--episodes", type=click.IntRange(10), help="Episodes played on each held-out goal (60).")
+@click.option("--short", is_flag=True, help="A small room and one seed: shows in a minute that it runs.")
+@click.option("--size", type=int, help="Cells a side of the room, odd (9; short: 5).")
+@click.option("--steps", type=click.IntRange(1), help="Training steps (1000; short: 800).")
+@click.option("--episodes", type=click.IntRange(10), help="Episodes on each held-out goal (60; short: 30).")
 @click.option(
-    "--seeds", type=click.IntRange(1), help="Transformers trained, each on histories of its own (3)."
+    "--seeds",
+    type=click.IntRange(1),
+    help="Transformers trained, each on histories of its own (3; short: 1).",
 )
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of torch.")
 def train(
-    out: Path, size: int, steps: int | None, episodes: int | None, seeds: int | None, threads: int
+    out: Path,
+    short: bool,
+    size: int | None,
+    steps: int | None,
+    episodes: int | None,
+    seeds: int | None,
+    threads: int,
 ) -> None:
     """Distil Q-learning in a dark room into a transformer and play goals that it never saw.
 
-    Compares its return by episode, no weight changing, with the same transformer without its context, with
-    Q-learning, with RLEM and with chance. Histories and weights are kept in the folder and not made again.
-    Leaves results.json, results.md and curve.png. Extra: distillation.
+    Compares its return by episode, no weight changing, with the same transformer without its context or
+    with a context that tells nothing, with Q-learning, with RLEM and with chance. Histories and weights are
+    kept in the folder and not made again. Leaves results.json, results.md and curve.svg. Extra: distillation.
 
-    Example: rlem distill train --seeds 1
+    \b
+    Examples:
+      rlem distill train --short --out tried
+      rlem distill train
     """
     from rlem.distillation.model import use_threads  # first: it says what is missing without torch
 
     use_threads(threads)
-    from rlem.distillation.experiment import Settings, run
+    from rlem.distillation.experiment import SHORT, Settings, run
     from rlem.distillation.pages import grid_markdown, grid_plot
 
-    base = Settings()
+    base = SHORT if short else Settings()
+    size = size or base.room.size
     settings = replace(
         base,
         room=replace(base.room, size=size, steps=max(base.room.steps, 2 * size + 2)),
@@ -92,9 +115,9 @@ def train(
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         shown = bar.add_task("", total=1.0)
         results = run(out, settings, lambda what, done: bar.update(shown, completed=done, description=what))
-    _write(out, "results", json.dumps(asdict(results), indent=2), grid_markdown(results))
-    grid_plot(results, out / "curve.png")
-    click.echo(out / "curve.png")
+    grid_plot(results, out / "curve.svg")
+    click.echo(out / "curve.svg")
+    _write(out, "results", json=json.dumps(asdict(results)) + "\n", md=grid_markdown(results))
 
 
 def _counter(tokenizer: Path | None, model: str) -> tuple[TokenCounter, str]:
@@ -109,9 +132,9 @@ def _counter(tokenizer: Path | None, model: str) -> tuple[TokenCounter, str]:
     return EstimatedTokens(), "rlem's estimate, which errs upwards (2.6 characters a token)"
 
 
-def _write(folder: Path, name: str, data: str, page: str) -> None:
-    (folder / f"{name}.json").write_text(data + "\n", encoding="utf-8")
-    (folder / f"{name}.md").write_text(page, encoding="utf-8")
-    click.echo(page)
-    click.echo(folder / f"{name}.json")
-    click.echo(folder / f"{name}.md")
+def _write(folder: Path, name: str, **texts: str) -> None:
+    """Writes the texts by the ends of their files' names, prints the page, and says what was written."""
+    click.echo(texts["md"])
+    for end, text in texts.items():
+        (folder / f"{name}.{end}").write_text(text, encoding="utf-8")
+        click.echo(folder / f"{name}.{end}")

@@ -24,7 +24,15 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 _RUN = " A run goes on where it stopped: give the same command again."
 _WHOLE = " Nothing half-done is kept: give the same command again."
-_STOPPED = {"train": _RUN, "eval": _RUN, "reproduce": _RUN, "memory": _WHOLE, "data webshop": _WHOLE}
+_STOPPED = {
+    "train": _RUN,
+    "eval": _RUN,
+    "reproduce": _RUN,
+    "distill train": " Histories and trained seeds are kept: give the same command again.",
+    "distill count": _WHOLE,
+    "memory": _WHOLE,
+    "data webshop": _WHOLE,
+}
 """What is said of a command that was stopped by Ctrl-C, where there is something to say."""
 
 # A command without arguments prints its help; click before 8.2 does so without an error.

@@ -13,30 +13,38 @@ Source: Zhang et al. 2023, section 2 (why text agents cannot afford it); Laskin 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
+from rlem.agents.base import MEMORY_AGENTS
 from rlem.core.errors import RunError
+from rlem.experiments.work import DONE
 from rlem.llm.tokens import TokenCounter
 from rlem.reports.reading import EPISODES, EpisodeFile, read_config
-from rlem.runner.records import EpisodeRecord, StepRecord
+from rlem.runner.records import EpisodeRecord, RunConfig, StepRecord
+from rlem.runner.setup import prompt_options
 
 CONTEXTS = {"8k": 8_192, "128k": 131_072, "1M": 1_048_576}
 """Known lengths of contexts, in tokens."""
 
+_ASIDE = {"seeds", "initial_memory", "test_tasks", "test_kinds", "test_epochs", "retest", "control"}
+"""What runs may differ in and still have learning histories of one kind."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Tokens of one seed's learning history after each training episode, episode 1 first.
+    """Tokens of one learning history, a run's and seed's, after each training episode, episode 1 first.
 
     ``ends``: how many episodes had been played when each epoch ended, by epoch.
     """
 
+    run: str
     seed: int
     full: tuple[int, ...]
     observations: tuple[int, ...]
@@ -58,13 +66,18 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What counting a run found. ``decisions``: training decisions of all seeds together."""
+    """What counting runs on one task set found, all seeds and initial experiences together.
 
-    run: str
+    ``counter``: what counted the history. ``limit``: tokens that new input and exemplars of a prompt may
+    have together (``max_input_tokens``). ``decisions``: those of training.
+    """
+
     environment: str
+    tasks: str
     agent: str
     model: str
     counter: str
+    limit: int
     decisions: int
     histories: tuple[History, ...]
     sent: tuple[Sent, ...]
@@ -72,7 +85,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One epoch of a run: histories (mean over seeds) at its end against a prompt of that epoch."""
+    """One epoch of a count: histories (mean over them) at its end against the prompts of that epoch."""
 
     epoch: int
     episodes: float
@@ -98,64 +111,98 @@ def task_text(episode: EpisodeRecord) -> str:
     return f"Task: {episode.instruction}\n"
 
 
-def count_run(folder: Path, tokens: TokenCounter, *, counter: str) -> Count:
-    """Counts a run folder. Raises: RunError where it holds no training; as ``reports.reading`` does."""
-    config = read_config(folder)
-    return count_episodes(
-        (record for _, record in EpisodeFile(folder / EPISODES)),
-        tokens,
-        run=folder.name or str(folder),
-        environment=config.environment,
-        model=config.model,
-        counter=counter,
-    )
+def alike(folders: Iterable[Path]) -> list[list[Path]]:
+    """Run folders by environment and training set; those that differ in seed, initial experience or test
+    only stand together.
+
+    A folder of ``rlem reproduce`` stands for its finished runs of the agent with a memory that trained with
+    the settings that most of them have: the whole method on each task set, not its ablations.
+    Raises: RunError, DataError as ``reports.reading`` does; RunError where nothing was trained.
+    """
+    groups: dict[tuple[str, str, int, str], list[Path]] = defaultdict(list)
+    for folder in folders:
+        cells = sorted(done.parent for done in folder.glob(f"cells/*/{DONE}"))
+        for run in _whole_method(folder, cells) if cells else [folder]:
+            config = read_config(run)
+            order = config.environment, tasks_of(config), config.epochs
+            groups[(*order, config.model_dump_json(exclude=_ASIDE))].append(run)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _whole_method(folder: Path, cells: Iterable[Path]) -> list[Path]:
+    configs = [(cell, read_config(cell)) for cell in cells]
+    settings = {
+        cell: json.dumps([config.agent, config.agent_options, config.memory_options, config.learn])
+        for cell, config in configs
+        if config.agent in MEMORY_AGENTS and config.epochs
+    }
+    if not settings:
+        raise RunError(f"{folder} holds no run that trained a memory: there is no learning history to count")
+    usual = Counter(settings.values()).most_common(1)[0][0]
+    return [cell for cell, own in settings.items() if own == usual]
+
+
+def count_runs(folders: Sequence[Path], tokens: TokenCounter, *, counter: str) -> Count:
+    """Counts run folders that are alike. Raises: RunError where they hold no training; as ``alike`` does."""
+    episodes = {str(folder): (record for _, record in EpisodeFile(folder / EPISODES)) for folder in folders}
+    return count_episodes(episodes, tokens, read_config(folders[0]), counter=counter)
 
 
 def count_episodes(
-    episodes: Iterable[EpisodeRecord],
-    tokens: TokenCounter,
-    *,
-    run: str,
-    environment: str = "",
-    model: str = "",
-    counter: str = "",
+    runs: Mapping[str, Iterable[EpisodeRecord]], tokens: TokenCounter, config: RunConfig, *, counter: str
 ) -> Count:
-    """Counts episodes in order of play; ``counter`` says in words what ``tokens`` is."""
+    """Counts the episodes of runs, each in order of play; ``counter`` says in words what ``tokens`` is."""
     tokens = lru_cache(maxsize=4096)(tokens)  # pages come again and again
-    lengths: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    ends: dict[int, dict[int, int]] = defaultdict(dict)
+    lengths: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    ends: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
     usage: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    decisions, agent = 0, ""
-    for episode in episodes:
-        if episode.status == "broken":
-            continue
-        if episode.arm == "memory" and episode.usage.calls:
-            usage[episode.epoch].append((episode.usage.calls, episode.usage.prompt_tokens))
-        if episode.phase == "train":
-            full = tokens(task_text(episode)) + sum(tokens(full_text(step)) for step in episode.steps)
-            lengths[episode.seed].append((full, sum(tokens(step.observation) for step in episode.steps)))
-            ends[episode.seed][episode.epoch] = len(lengths[episode.seed])
-            decisions, agent = decisions + len(episode.steps), episode.agent
+    decisions = 0
+    for run, episodes in runs.items():
+        for episode in episodes:
+            if episode.status == "broken":
+                continue
+            if episode.arm == "memory" and episode.usage.calls:
+                usage[episode.epoch].append((episode.usage.calls, episode.usage.prompt_tokens))
+            if episode.phase == "train":
+                key = run, episode.seed
+                full = tokens(task_text(episode)) + sum(tokens(full_text(step)) for step in episode.steps)
+                lengths[key].append((full, sum(tokens(step.observation) for step in episode.steps)))
+                ends[key][episode.epoch] = len(lengths[key])
+                decisions += len(episode.steps)
     if not lengths:
-        raise RunError(f"run {run!r} holds no training episode: there is no learning history to count")
+        raise RunError(
+            f"run {', '.join(runs)!r} holds no training episode: there is no learning history to count"
+        )
     return Count(
-        run=run,
-        environment=environment,
-        agent=agent,
-        model=model,
+        environment=config.environment,
+        tasks=tasks_of(config),
+        agent=config.agent,
+        model=config.model,
         counter=counter,
+        limit=prompt_options(config).max_input_tokens,
         decisions=decisions,
         histories=tuple(
             History(
+                run=run,
                 seed=seed,
-                full=tuple(accumulate(full for full, _ in lengths[seed])),
-                observations=tuple(accumulate(seen for _, seen in lengths[seed])),
-                ends=ends[seed],
+                full=tuple(accumulate(full for full, _ in lengths[run, seed])),
+                observations=tuple(accumulate(seen for _, seen in lengths[run, seed])),
+                ends=ends[run, seed],
             )
-            for seed in sorted(lengths)
+            for run, seed in sorted(lengths)
         ),
         sent=tuple(_sent(epoch, usage[epoch]) for epoch in sorted(usage)),
     )
+
+
+def tasks_of(config: RunConfig) -> str:
+    """The training sets of a run in words.
+
+    >>> tasks_of(RunConfig(environment="webshop", later_tasks=["S1"], without_kinds=["toys"]))
+    'S0, then S1, without toys'
+    """
+    without = [f"without {kind}" for kind in config.without_kinds]
+    return ", ".join([config.train_tasks, *(f"then {later}" for later in config.later_tasks), *without])
 
 
 def _sent(epoch: int, episodes: Sequence[tuple[int, int]]) -> Sent:
@@ -184,6 +231,12 @@ def rows(count: Count) -> list[Row]:
             )
         )
     return found
+
+
+def fitting(count: Count, context: int) -> tuple[float, bool]:
+    """How many first episodes of a history fit a context, mean over histories; whether all was played."""
+    found = [episodes_that_fit(history.full, context) for history in count.histories]
+    return fmean(episodes for episodes, _ in found), all(seen for _, seen in found)
 
 
 def episodes_that_fit(history: Sequence[int], context: int) -> tuple[int, bool]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rlem.distillation.grid import ACTIONS, NO_ACTION, Histories, Integers, Room, Steps
 from rlem.distillation.model import Cache, Model, library, logits
+
+Past = Literal["own", "none", "shuffled"]
+"""What of earlier episodes the context holds: all of it, nothing, or all with the rewards dealt out anew."""
 
 
 def play(
@@ -17,12 +22,13 @@ def play(
     seed: int,
     *,
     heads: int,
-    remember: bool = True,
+    past: Past = "own",
 ) -> Histories:
     """Plays each goal for so many episodes; nothing but the context changes, no weight does.
 
     The context holds as many whole episodes as fit, the one being played included; the oldest go first.
-    ``remember=False`` empties it before every episode: what is left is no learner.
+    ``past="none"`` empties it before every episode: what is left is no learner. ``past="shuffled"`` gives
+    it as many steps and rewards, with no word of where they were earned.
     """
     rng = np.random.default_rng(seed)
     kept = model["place"].num_embeddings // room.steps - 1
@@ -31,9 +37,12 @@ def play(
     with library().inference_mode():
         for episode in range(episodes):
             cache = Cache()
-            past = slice(max(0, episode - kept) if remember else episode, episode)
-            if past.start < past.stop:
-                read = Histories(cells=cells[:, past], actions=actions[:, past], rewards=rewards[:, past])
+            before_it = slice(episode if past == "none" else max(0, episode - kept), episode)
+            if before_it.start < episode:
+                earned = rewards[:, before_it]
+                if past == "shuffled":
+                    earned = rng.permuted(earned.reshape(len(goals), -1), axis=1).reshape(earned.shape)
+                read = Histories(cells=cells[:, before_it], actions=actions[:, before_it], rewards=earned)
                 logits(model, read.steps(), heads, cache)
             here, before = np.full(len(goals), room.start), np.full(len(goals), NO_ACTION)
             earned = np.zeros(len(goals), dtype=np.int64)

@@ -4,7 +4,7 @@
     DIR/seed-N/histories.npz    learning histories of Q-learning
     DIR/seed-N/weights.pt       the trained transformer
     DIR/seed-N/training.json    loss and times
-    DIR/results.json, results.md, curve.png
+    DIR/results.json, results.md, curve.svg
 
 What lies there is not made again. A seed is a training run of its own: its histories, its first weights and
 its play are drawn by it. All seeds hold out the same goals, so goals and seeds are crossed.
@@ -24,7 +24,7 @@ import numpy as np
 
 from rlem.core.errors import DataError, RunError
 from rlem.core.seeds import derive_seed
-from rlem.distillation.evaluation import play, play_at_random
+from rlem.distillation.evaluation import Past, play, play_at_random
 from rlem.distillation.grid import Histories, Integers, QLearning, Room, q_learning
 from rlem.distillation.model import Model, Shape, library, make, parameters
 from rlem.distillation.remembering import play_with_memory
@@ -61,6 +61,19 @@ class Settings:
             layers=self.layers,
             heads=self.heads,
         )
+
+
+SHORT = Settings(
+    room=Room(size=5, steps=12),
+    source=QLearning(episodes=60, epsilon_episodes=60),
+    training=Training(steps=800),
+    context=5,
+    width=32,
+    layers=2,
+    episodes=30,
+    seeds=1,
+)
+"""A small room and six goals to play: enough to see that it learns, too little to measure how well."""
 
 
 def run(folder: Path, settings: Settings, progress: Progress = lambda what, done: None) -> Results:
@@ -157,13 +170,16 @@ def _played(
     source = QLearning(**(asdict(settings.source) | {"episodes": episodes}))
     drawn = derive_seed(seed, "play")
     progress(f"seed {seed}: playing held-out goals", 0.0)
-    played = {
-        DISTILLED: play(model, room, goals, episodes, drawn, heads=heads).returns,
-        "the same without its context": play(
-            model, room, goals, episodes, drawn, heads=heads, remember=False
-        ).returns,
-        "Q-learning (the source)": q_learning(room, goals, source, drawn).returns,
+    pasts: dict[str, Past] = {
+        DISTILLED: "own",
+        "the same, context of one episode": "none",
+        "the same, rewards of its context shuffled": "shuffled",
     }
+    played = {
+        name: play(model, room, goals, episodes, drawn, heads=heads, past=past).returns
+        for name, past in pasts.items()
+    }
+    played["Q-learning (the source)"] = q_learning(room, goals, source, drawn).returns
     played["RLEM"] = play_with_memory(
         room, goals, episodes, drawn, lambda done: progress(f"seed {seed}: RLEM", done)
     )
