@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.command import inside
+from tests.support.heavy import imported
 
 from rlem.core.errors import DataError, RunError, UsageError
 from rlem.distillation.evaluation import Past, play, play_at_random
@@ -22,12 +21,7 @@ from rlem.distillation.model import Cache, Model, Shape, logits, make, parameter
 from rlem.distillation.results import DISTILLED
 from rlem.distillation.training import Training, train
 
-REQUIRED = os.environ.get("RLEM_REQUIRE_TORCH") == "1"  # then nothing is skipped: without torch, this fails
-torch: Any = (
-    importlib.import_module("torch")
-    if REQUIRED
-    else pytest.importorskip("torch", reason="the extra 'distillation' (torch) is not installed")
-)
+torch: Any = imported("torch", "distillation")
 
 ROOM = Room(size=3, steps=6)
 SHAPE = Shape(size=3, context=24, width=16, layers=2, heads=2)
