@@ -195,6 +195,19 @@ def test_the_memory_of_any_time_gives_the_recorded_decisions(
     assert (found.other_exemplars, found.other_action) == (0, 0)
 
 
+@pytest.mark.parametrize("phase", ["eval", "train"])
+def test_what_a_control_withheld_stays_withheld(tmp_path: Path, phase: Any) -> None:
+    """Episodes without memory were learned, too; what a guard's coins hid is hidden when asked again."""
+    config = corridor_config(train_tasks="0:8", skip_solved=False, control=0.3, guard=True)
+    folder = execute(config, tmp_path)
+    played = records_of(folder)
+    assert {record.arm for record in played if record.phase == "train"} == {"memory", "no-memory"}
+    assert any(hidden for record in played for hidden in record.tried.values())
+    found = ask(folder, config, EmbeddedReader(), Choice(phase=phase))
+    assert found.decisions > 0
+    assert (found.other_exemplars, found.other_action) == (0, 0)
+
+
 @pytest.mark.parametrize("faulty", [{"corridor:3"}, {"corridor:2", "corridor:3", "corridor:5"}])
 def test_a_batch_with_a_broken_end_was_learned_with_the_next(tmp_path: Path, faulty: set[str]) -> None:
     """The memory of each training episode is found again where episodes broke, at the ends of batches too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -25,10 +25,17 @@ AGENTS = (*MODEL_AGENTS, "random", "human", "oracle")
 """All agents by name."""
 
 
+def hides_nothing(key: str) -> bool:
+    """No experience is hidden."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """All an agent may look at when it decides. ``training``: it may explore; tests must not.
-    ``reflections``: what the agent wrote after earlier trials of the task, the oldest first."""
+    ``reflections``: what the agent wrote after earlier trials of the task, the oldest first.
+    ``hides``: whether the experience of a key must not be shown in this episode; asked of those only that
+    would be."""
 
     task: Task
     step: Step
@@ -40,6 +47,7 @@ class View:
     seed: int = 0
     training: bool = False
     reflections: tuple[str, ...] = ()
+    hides: Callable[[str], bool] = hides_nothing
 
     @property
     def situation(self) -> Situation:

@@ -205,27 +205,23 @@ class PromptedAgent:
             return text.removesuffix(CLOSING) + end
 
         candidates = self._source(view)
-        built = build_prompt(
-            self._style,
-            PromptInput(
-                task=view.task.instruction,
-                observation=view.step.observation,
-                actions=view.step.actions,
-                history=view.history,
-                reasons=view.reasons,
-                last_reward=view.last_reward,
-                total_reward=view.total_reward,
-                subtask=view.step.subtask,
-                thoughts=self._form.thoughts,
-            ),
-            [exemplar for exemplar, _ in candidates],
-            count_tokens=lambda text: count(ended(text)),
-            max_input_tokens=options.max_input_tokens,
-            k=options.k,
-            compat=options.compat,
-        )
-        used = {id(exemplar) for exemplar in built.used}
-        advice = tuple(_advice_json(e, r, self._style) for e, r in candidates if id(e) in used)
+        while True:
+            built = build_prompt(
+                self._style,
+                _input_of(view, thoughts=self._form.thoughts),
+                [exemplar for exemplar, _ in candidates],
+                count_tokens=lambda text: count(ended(text)),
+                max_input_tokens=options.max_input_tokens,
+                k=options.k,
+                compat=options.compat,
+            )
+            used = {id(exemplar) for exemplar in built.used}
+            shown = [(e, r) for e, r in candidates if id(e) in used]
+            hidden = {id(e) for e, r in shown if r is not None and view.hides(r.experience.key)}
+            if not hidden:
+                break  # else others stand in for what must not be shown
+            candidates = [(e, r) for e, r in candidates if id(e) not in hidden]
+        advice = tuple(_advice_json(e, r, self._style) for e, r in shown)
         return Prompt(system=built.prompt.system, user=ended(built.prompt.user)), advice
 
     def ask(self, prompt: Prompt, view: View, *turn: str) -> Answer:
@@ -276,6 +272,20 @@ class PromptedAgent:
             advice=advice,
             answer=answer.text,
         )
+
+
+def _input_of(view: View, *, thoughts: bool) -> PromptInput:
+    return PromptInput(
+        task=view.task.instruction,
+        observation=view.step.observation,
+        actions=view.step.actions,
+        history=view.history,
+        reasons=view.reasons,
+        last_reward=view.last_reward,
+        total_reward=view.total_reward,
+        subtask=view.step.subtask,
+        thoughts=thoughts,
+    )
 
 
 def rememberer(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from rlem.advice import Exemplar
 from rlem.advice.choice import Explore
+from rlem.api.control import Trial, coin
 from rlem.core.errors import ClosedError, UsageError
-from rlem.core.types import Episode, Situation, Transition
+from rlem.core.types import Control, Controlled, Episode, Situation, Transition
+from rlem.evidence import MEMORY
 from rlem.memory.codec import MAX_NUMBER, finite
 from rlem.memory.experience import Recalled
 
@@ -44,7 +46,8 @@ class AdviceForStep:
 
     ``text`` is for the prompt: the exemplars, the most similar one last. ``encouraged`` and
     ``discouraged`` hold the same lines as data, most similar experience first; ``untried`` are actions
-    nobody tried in a like situation.
+    nobody tried in a like situation. ``withheld``: nothing is said on purpose, by the control's coin or
+    because the memory is muted.
     """
 
     text: str
@@ -52,9 +55,31 @@ class AdviceForStep:
     discouraged: tuple[AdviceLine, ...]
     untried: tuple[str, ...]
     recalled: tuple[Recalled, ...]
+    withheld: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.encouraged or self.discouraged or self.untried)
+
+
+NOTHING = AdviceForStep(text="", encouraged=(), discouraged=(), untried=(), recalled=(), withheld=True)
+"""The advice of a memory that is withheld."""
+
+
+class ControlledPlay:
+    """What an episode under a control is shown, from its first question on."""
+
+    def __init__(self, control: Control, muted: Collection[str], *place: object) -> None:
+        self._control = control
+        self._counts = MEMORY not in muted
+        self.withheld = not self._counts or coin(control.chance, *place)
+        self.trial = Trial(control.chance if control.guard else 0.0, *place, muted=muted)
+
+    def result(self, success: bool | None) -> Controlled | None:
+        """For the log; None where the memory was muted: then there was no coin."""
+        if not self._counts:
+            return None
+        tried = tuple(self.trial.tried.items())
+        return Controlled(control=self._control, withheld=self.withheld, tried=tried, success=success)
 
 
 def lines_of(
@@ -85,6 +110,7 @@ class OpenEpisode:
         self._transitions: list[Transition] = []
         self._current: Situation | None = None
         self._ended = False
+        self._controlled: ControlledPlay | None = None
 
     @property
     def id(self) -> str:
@@ -103,7 +129,14 @@ class OpenEpisode:
         """What memory advises here. Remembers the situation for the next ``record``."""
         self._check_open()
         self._current = self._situation(observation, actions, subtask)
-        return self._memory.advise(self._current, k, explore=explore)
+        if self._controlled is None:
+            self._controlled = self._memory.controlled(self.id)
+        play = self._controlled
+        if play is None:
+            return self._memory.advise(self._current, k, explore=explore)
+        if play.withheld:
+            return NOTHING
+        return self._memory.advise(self._current, k, explore=explore, hides=play.trial.hides)
 
     def record(
         self,
@@ -135,16 +168,24 @@ class OpenEpisode:
         self._transitions.append(Transition(situation=situation, action=action, reward=earned, reason=reason))
 
     def end(
-        self, truncated: bool = False, *, observation: str | None = None, actions: Sequence[str] = ()
+        self,
+        truncated: bool = False,
+        *,
+        observation: str | None = None,
+        actions: Sequence[str] = (),
+        success: bool | None = None,
     ) -> None:
         """Ends and commits the episode; the end of the with-block does it, too.
 
         ``truncated``: a limit cut it. With ``truncation="bootstrap"`` pass the ``observation`` reached,
-        whose value then stands for what was cut off. An episode without decisions leaves no trace.
+        whose value then stands for what was cut off. An episode without decisions leaves no trace, unless
+        it asked for advice under a control. ``success``: what it counts for there; None: its reward.
         """
         self._check_open()
+        if not isinstance(success, bool | None):
+            raise UsageError(f"success={success!r} is not possible: give True, False or None")
         final = self._situation(observation, actions, "") if observation is not None else None
-        self._commit("truncated" if truncated else "terminated", final=final)
+        self._commit("truncated" if truncated else "terminated", final=final, success=success)
 
     def _commit(
         self,
@@ -152,9 +193,11 @@ class OpenEpisode:
         *,
         cause: str = "",
         final: Situation | None = None,
+        success: bool | None = None,
     ) -> None:
         self._ended = True
-        if self._transitions:
+        controlled = self._controlled.result(success) if self._controlled else None
+        if self._transitions or controlled:  # an arm that loses episodes would look better than it is
             self._memory.experience_memory.record(
                 replace(
                     self._head,
@@ -162,6 +205,7 @@ class OpenEpisode:
                     status=status,
                     cause=cause,
                     final=final,
+                    controlled=controlled,
                 )
             )
 

@@ -8,20 +8,23 @@ with memory.episode(task="buy a red kettle under 40 dollars") as episode:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rlem.advice import advise, prompt_style
 from rlem.advice.choice import CHOICES, Choose, Explore, exploration
-from rlem.api.episode import AdviceForStep, AdviceLine, OpenEpisode, lines_of
+from rlem.api.control import LogEvidence, MemoryEffect, Muted, control_of
+from rlem.api.episode import NOTHING, AdviceForStep, AdviceLine, ControlledPlay, OpenEpisode, lines_of
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.seeds import generator
 from rlem.core.types import Episode, Situation, Trust
+from rlem.evidence import MEMORY
 from rlem.memory import history
 from rlem.memory.codec import finite
 from rlem.memory.config import MemoryConfig
@@ -57,6 +60,8 @@ class Memory:
         rank: Rank = "similarity",
         choose: Choose = "value",
         explore: Explore = "none",
+        control: float = 0.0,
+        guard: bool = False,
     ) -> None:
         _check_count(k)
         if reward_range is not None and not _is_range(reward_range):
@@ -70,6 +75,8 @@ class Memory:
         self._k = k
         self._bounds = reward_range
         self._seed = seed
+        self._control = control_of(control, guard, reward_range)
+        self._evidence = LogEvidence(memory, self._control)
 
     # -- the five lines ------------------------------------------------------------------------------
 
@@ -121,10 +128,23 @@ class Memory:
         return self.experience_memory.recall(query, wanted, rank=self._rank, bounds=self._bounds)
 
     def advise(
-        self, situation: Situation, k: int | None = None, *, explore: Explore | None = None
+        self,
+        situation: Situation,
+        k: int | None = None,
+        *,
+        explore: Explore | None = None,
+        hides: Callable[[str], bool] | None = None,
     ) -> AdviceForStep:
-        """Advice on a situation; changes nothing in the memory. ``explore`` None: as it was opened."""
-        recalled = self.recall(situation, k)
+        """Advice on a situation; changes nothing in the memory. ``explore`` None: as it was opened.
+
+        ``hides`` says by key which experiences must not be shown: others stand in for them. None: what the
+        guard muted.
+        """
+        if hides is None and self._guarded:
+            hides = (muted := self._evidence.muted_keys()).__contains__
+            if MEMORY in muted:
+                return NOTHING
+        recalled = self.recall(situation, k) if hides is None else self._visible(situation, k, hides)
         exemplars = [
             advise(
                 r,
@@ -148,6 +168,53 @@ class Memory:
             untried=tuple(dict.fromkeys(action for _, e in pairs for action in e.untried)),
             recalled=recalled,
         )
+
+    @property
+    def _guarded(self) -> bool:
+        return self._control is not None and self._control.guard
+
+    def _visible(
+        self, situation: Situation, k: int | None, hides: Callable[[str], bool]
+    ) -> tuple[Recalled, ...]:
+        """As ``recall``, with the next ones in place of those that are hidden."""
+        wanted = self._k if k is None else k
+        _check_count(wanted)
+        fetched = wanted
+        while True:
+            found = self.experience_memory.recall(
+                situation, fetched, rank=self._rank, bounds=self._bounds, exemplars=wanted
+            )
+            seen = tuple(islice((item for item in found if not hides(item.experience.key)), wanted))
+            if len(seen) == wanted or len(found) < fetched:
+                return seen
+            fetched = 2 * fetched
+
+    # -- control -------------------------------------------------------------------------------------
+
+    def controlled(self, episode_id: str) -> ControlledPlay | None:
+        """What an episode of that id is shown; None without control. For ``OpenEpisode``."""
+        if self._control is None:
+            return None
+        muted = self._evidence.muted_keys() if self._guarded else ()
+        return ControlledPlay(self._control, muted, self._seed, episode_id)
+
+    def effect(self) -> MemoryEffect:
+        """The effect of showing memory on the outcome, with an interval that holds whenever one looks.
+
+        Of the episodes under this handle's control, or under the last one that the log knows. UsageError
+        where there is neither. Docs: docs/control.md.
+        """
+        found = self._evidence.effect()
+        if found is None:
+            raise UsageError(
+                f"the effect of {self.experience_memory.location} is not known: no episode was played under "
+                "a control; open it with control=0.2, say"
+            )
+        return found
+
+    def muted(self) -> list[Muted]:
+        """What the guard muted, with the evidence of harm; the whole memory has the key ""."""
+        return self._evidence.muted()
 
     # -- looking and managing ------------------------------------------------------------------------
 
@@ -225,6 +292,7 @@ class Memory:
             raise UsageError(f"at({revision!r}) is not possible: a revision is a whole number (see log)")
         past = copy(self)
         past.experience_memory = history.at(self.experience_memory, revision)
+        past._evidence = LogEvidence(past.experience_memory, self._control)
         return past
 
     def diff(self, other: Memory) -> Difference:
@@ -308,6 +376,8 @@ def open(
     rank: Rank = "similarity",
     choose: Choose = "value",
     explore: Explore = "none",
+    control: float = 0.0,
+    guard: bool = False,
     read_only: bool = False,
     progress: Progress | None = None,
 ) -> Memory:
@@ -323,6 +393,8 @@ def open(
     exemplars, range of an episode's return (for intervals), and every draw. ``rank`` ("similarity",
     "similarity+value"), ``choose`` ("value", "bounds") and ``explore`` ("none", "untried", "upper",
     "thompson"; open for tests with "none") say which experiences and actions it takes: docs/advice.md.
+    ``control`` is the share of episodes that get no advice, so that ``effect()`` tells what memory does;
+    ``guard`` mutes what does harm: docs/control.md. Outcomes are rewards cut to ``reward_range`` (0 to 1).
     """
     store = open_store(location, read_only=read_only)
     try:
@@ -349,6 +421,8 @@ def open(
             rank=rank,
             choose=choose,
             explore=explore,
+            control=control,
+            guard=guard,
         )
     except BaseException:
         store.close()

@@ -12,6 +12,7 @@ import click
 
 import rlem
 from rlem.cli.data import data
+from rlem.cli.distill import distill
 from rlem.cli.environments import env
 from rlem.cli.groups import HelpfulGroup
 from rlem.cli.memory import memory
@@ -23,7 +24,15 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 _RUN = " A run goes on where it stopped: give the same command again."
 _WHOLE = " Nothing half-done is kept: give the same command again."
-_STOPPED = {"train": _RUN, "eval": _RUN, "reproduce": _RUN, "memory": _WHOLE, "data webshop": _WHOLE}
+_STOPPED = {
+    "train": _RUN,
+    "eval": _RUN,
+    "reproduce": _RUN,
+    "distill train": " Histories and trained seeds are kept: give the same command again.",
+    "distill count": _WHOLE,
+    "memory": _WHOLE,
+    "data webshop": _WHOLE,
+}
 """What is said of a command that was stopped by Ctrl-C, where there is something to say."""
 
 # A command without arguments prints its help; click before 8.2 does so without an error.
@@ -44,7 +53,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
-for _command in (train, evaluate, reproduce, report, memory, env, data):
+for _command in (train, evaluate, reproduce, distill, report, memory, env, data):
     cli.add_command(_command)
 
 

@@ -285,6 +285,18 @@ def _spent(run: Path) -> Usage:
     return spent
 
 
+def memory_address(url: str) -> str:
+    """The address of a memory on a server, as a config keeps it. UsageError for another, or a password."""
+    from rlem.memory.postgres_url import SECRETS, parse_address
+
+    if parse_address(url).parameters.keys() & set(SECRETS):
+        raise UsageError(
+            "the memory's address would be kept with its password in config.json: leave the password out; "
+            "~/.pgpass or PGPASSWORD can hold it"
+        )
+    return url
+
+
 def parse_seeds(text: str) -> list[int]:
     """Seeds as a count ("3" is 0, 1, 2) or a list ("0,7").
 

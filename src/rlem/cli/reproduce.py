@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", type=click.IntRange(1), help="Runs side by side (as many as cores; 8 for endpoints)."
 )
+@click.option("--ray", help="Play on a Ray cluster: HOST:PORT, auto, or local (docs/ray.md).")
+@click.option(
+    "--memory-url", help="Database for the memories of rows whose seeds share one: postgresql://..."
+)
 @click.option("--seeds", type=click.IntRange(1), help="Seeds of each row (as the file says).")
 @click.option("--row", "rows", multiple=True, help="Play this row only; may be given again.")
 @click.option("--train", help="Training sets of rows that name none, as A,B (as the file says).")
@@ -51,8 +55,8 @@ def reproduce(experiment: str, **options: Any) -> None:
 
     Runs are kept by their content under OUT/cells: what is played is never played again, a killed command
     goes on where it was, and rows that two experiments share are played once. Answers of an endpoint are
-    kept under OUT/answers, for --replay. Leaves report.html, report.md, results.json, results.csv and
-    results.tex.
+    kept under OUT/answers, for --replay. Leaves report.html, report.md, results.json, results.csv,
+    results.tex and outcomes.csv.gz (one line a test episode).
 
     \b
     Examples:
@@ -64,12 +68,18 @@ def reproduce(experiment: str, **options: Any) -> None:
         _list()
         return
     from rlem.environments.registry import make
+    from rlem.experiments.cells import left_out
     from rlem.experiments.estimate import estimate, to_text
+    from rlem.experiments.files import write
     from rlem.llm.prices import PriceBook
 
     told, size, beside = _asked(experiment, options)
     folder: Path = options["out"] or Path("experiments") / told.name
     model, calls = options["model"], _calls(options, folder)
+    without = left_out(told, size, model, options["memory_url"] or "")
+    for why in dict.fromkeys(without.values()):
+        rows = ", ".join(repr(row) for row, reason in without.items() if reason == why)
+        click.echo(f"left out: {rows} ({why})", err=True)
     with closing(make(told.environment, **told.environment_options)) as world:
         cells = _cells(told, size, world, folder, beside, options)
         if options["dry_run"]:
@@ -78,8 +88,21 @@ def reproduce(experiment: str, **options: Any) -> None:
             click.echo(found.model_dump_json(indent=2) if options["as_json"] else to_text(found))
             return
         training = {spec: len(world.tasks(spec)) for spec in {cell.train for cell in cells}}
-    stopped = _play(cells, folder, _workers(model, told, options["workers"]), calls)
-    _write(told, size, cells, folder, model=model, command=_command(), training=training)
+    workers = _workers(model, told, options["workers"])
+    stopped = _play(cells, folder, workers, options["ray"] or "", calls)
+    files = write(
+        told,
+        cells,
+        folder,
+        model=model,
+        test=size.test,
+        command=_command(),
+        left_out=without,
+        training=training,
+    )
+    click.echo(files["report.md"].read_text("utf-8"))
+    for path in files.values():
+        click.echo(path)
     if stopped is not None:
         raise BudgetExceededError(
             f"{stopped}. The limits are --max-total-tokens and --max-cost-usd: run the same command with a "
@@ -112,18 +135,21 @@ def _cells(
     options: dict[str, Any],
 ) -> list[Cell]:
     """The experiment's cells, checked; says how many there are."""
+    from rlem.cli.options import memory_address
     from rlem.experiments.cells import cells_of
     from rlem.experiments.estimate import TaskSets
     from rlem.experiments.initial import prepare
     from rlem.experiments.work import is_done
 
     base_url = options["base_url"]
+    memory_url = memory_address(options["memory_url"]) if options["memory_url"] else ""
     cells = cells_of(
         told,
         size,
         model=options["model"],
         model_options={"base_url": base_url} if base_url else {},
         initials=prepare(told, world, folder / "initial", beside),
+        memory_url=memory_url,
     )
     sets = TaskSets(world)
     sets.check(told, cells)
@@ -159,7 +185,9 @@ def _workers(model: str, told: Experiment, asked: int | None) -> int:
     return asked or (8 if model.startswith("openai:") else os.cpu_count() or 1)
 
 
-def _play(cells: Sequence[Cell], folder: Path, workers: int, calls: Calls) -> BudgetExceededError | None:
+def _play(
+    cells: Sequence[Cell], folder: Path, workers: int, ray: str, calls: Calls
+) -> BudgetExceededError | None:
     """Plays with a progress bar; returns what stopped it where that was a limit."""
     from rlem.experiments.work import play_cells
 
@@ -172,6 +200,7 @@ def _play(cells: Sequence[Cell], folder: Path, workers: int, calls: Calls) -> Bu
                 cells,
                 folder,
                 workers=workers,
+                ray=ray,
                 finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
                 calls=calls,
             )
@@ -189,7 +218,7 @@ def _list() -> None:
 
 _ELSEWHERE = (
     *("out", "workers", "replay", "prices", "max_cost_usd", "max_total_tokens", "requests_per_minute"),
-    *("deadline", "dry_run", "as_json", "ray", "memory_url"),
+    *("deadline", "dry_run", "as_json", "ray"),
 )
 """Options that do not decide results."""
 
@@ -207,13 +236,3 @@ def _command() -> str:
         for one in value if option.multiple else (value,):
             parts += [option.opts[0]] if option.is_flag else [option.opts[0], str(one)]
     return shlex.join(parts)
-
-
-def _write(told: Experiment, size: Size, cells: Sequence[Cell], folder: Path, **about: Any) -> None:
-    from rlem.experiments.cells import left_out
-    from rlem.experiments.files import write
-
-    files = write(told, cells, folder, test=size.test, left_out=left_out(told, size, about["model"]), **about)
-    click.echo(files["report.md"].read_text("utf-8"))
-    for path in files.values():
-        click.echo(path)

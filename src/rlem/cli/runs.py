@@ -21,6 +21,7 @@ from rlem.cli.options import (
     environment_config,
     environment_options,
     make_config,
+    memory_address,
     model_config,
     model_options,
     open_model,
@@ -34,6 +35,13 @@ from rlem.llm.base import LanguageModel
 from rlem.runner.records import RunConfig
 
 
+class _Share(Number):
+    """A share between 0 and 1, or none in particular."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if isinstance(value, bool) else super().convert(value, param, ctx)
+
+
 @click.command()
 @click.argument("environment")
 @click.option("--train", "train_tasks", help="Training set, or range A:B (the shop's: S0).")
@@ -45,6 +53,9 @@ from rlem.runner.records import RunConfig
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder (runs/ENVIRONMENT-HASH).")
 @click.option(
     "--initial", type=click.Path(path_type=Path), help="Initial experiences: a .yaml pool or an export."
+)
+@click.option(
+    "--memory", "memory_url", help="Memory on a server: postgresql://..., with {seed} if there are several."
 )
 @environment_options
 @model_options
@@ -73,7 +84,17 @@ from rlem.runner.records import RunConfig
     help="Episodes that teach: all, those that earned something, or those that were solved.",
 )
 @click.option("--skip-solved/--no-skip-solved", default=True, help="Skip tasks solved in epoch 1 afterwards.")
-@click.option("--control/--no-control", default=True, help="Also test without memory, as the control.")
+@click.option(
+    "--control",
+    type=_Share(0, 1, min_open=True, max_open=True),
+    is_flag=False,
+    flag_value=True,
+    default=True,
+    help="Also test without memory, as the control. With a share: withhold memory in so much of the "
+    "training, too (docs/control.md).",
+)
+@click.option("--no-control", is_flag=True, help="Test with memory only.")
+@click.option("--guard", is_flag=True, help="Mute experiences that do harm; needs --control SHARE.")
 @click.option(
     "--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Episodes learned at once."
 )
@@ -107,18 +128,29 @@ def train(environment: str, **options: Any) -> None:
         )
     if "compat" in memory:
         values["agent_options"]["compat"] = memory["compat"]
+    control = False if options["no_control"] else options["control"]
+    if options["guard"] and isinstance(control, bool):
+        raise UsageError("--guard needs a share of episodes without memory: give --control 0.2, say")
     initial = options.pop("initial")
     if initial is not None and not initial.is_file():
         raise DataError(f"--initial {initial}: there is no such file")
+    memory_url = options.pop("memory_url")
+    if memory_url is not None and len(values["seeds"]) > 1 and "{seed}" not in memory_url:
+        raise UsageError(
+            "--memory: each seed needs a memory of its own: give --seeds 1, or put {seed} into the address, "
+            "as in postgresql://HOST/DATABASE?schema=shop_{seed}"
+        )
     config = make_config(
         **values,
         **model_config(options),
+        memory_url=memory_address(memory_url) if memory_url else None,
         memory_options=memory,
         epochs=options["epochs"],
         batch_size=options["batch_size"],
         learn=options["learn"],
         skip_solved=options["skip_solved"],
-        control=options["control"],
+        control=control,
+        guard=options["guard"],
         initial_memory=str(initial) if initial else "",
     )
     folder = out or _default_folder(config)
@@ -253,7 +285,11 @@ def _execute(
         )
     console.print(f"run folder: {folder.path}", style="dim", highlight=False)
     try:
-        with LiveObserver(config, tasks, console) as live, told(config, wanted, live) as observer:
+        with (
+            folder.alone(),
+            LiveObserver(config, tasks, console) as live,
+            told(config, wanted, live) as observer,
+        ):
             make_run(
                 config,
                 folder,

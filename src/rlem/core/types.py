@@ -6,10 +6,13 @@ Words are those of Sutton & Barto. One word has one meaning in code, CLI, docs a
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
+
+from rlem.core.errors import UsageError
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -132,6 +135,46 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """How memory is withheld in some episodes, so that its effect can be told.
+
+    ``chance`` that an episode gets no memory, between 0 and 1; ``low`` and ``high``: the range of outcomes;
+    ``guard``: single experiences are withheld by coins of their own, too, and what does harm is muted.
+
+    Raises: UsageError for a chance or a range that is not possible.
+    """
+
+    chance: float
+    low: float = 0.0
+    high: float = 1.0
+    guard: bool = False
+
+    def __post_init__(self) -> None:
+        chance, low, high = self.chance, self.low, self.high
+        if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 < chance < 1:
+            raise UsageError(f"control={chance!r} is not possible: give a share between 0 and 1, as 0.2")
+        if not -math.inf < low < high < math.inf:
+            raise UsageError(f"outcomes from {low!r} to {high!r} are not possible: give a finite range")
+        for name in ("low", "high"):  # 0 and 0.0 are one control
+            object.__setattr__(self, name, float(getattr(self, name)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controlled:
+    """What was withheld from an episode under a control.
+
+    ``withheld``: whether it got no memory at all; ``tried``: the experiences that the guard threw a coin
+    for, by key, in the order in which they first came up, and whether each was withheld. ``success``: the
+    outcome, where the caller said it; None: it is the episode's reward.
+    """
+
+    control: Control
+    withheld: bool
+    tried: tuple[tuple[str, bool], ...] = ()
+    success: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
     """One play from reset to end, as it stands in the log.
 
@@ -141,6 +184,7 @@ class Episode:
     ``history``, ``last_reward`` and ``total_reward`` describe what went before the first transition
     when recording began in mid-episode (imported pools), else they are empty and zero.
     ``corrections`` say what the rewards of ``transitions`` were before they were put right, oldest first.
+    ``controlled``: what was withheld from it; None where no coin was thrown.
     """
 
     id: str
@@ -158,6 +202,7 @@ class Episode:
     last_reward: float = 0.0
     total_reward: float = 0.0
     corrections: tuple[Correction, ...] = ()
+    controlled: Controlled | None = None
     sequence: int = 0
     recorded_s: float = 0.0
 
@@ -165,3 +210,17 @@ class Episode:
     def reward(self) -> float:
         """Sum of the rewards of its transitions (undiscounted return)."""
         return sum(t.reward for t in self.transitions)
+
+    @property
+    def outcome(self) -> float | None:
+        """What a controlled episode counts for, in its control's range; None for any other.
+
+        Success counts as the highest and failure as the lowest, where the caller said it; else the reward,
+        cut to the range. A broken episode counts as the lowest.
+        """
+        if self.controlled is None:
+            return None
+        control, success = self.controlled.control, self.controlled.success
+        if self.status == "broken" or success is False:
+            return control.low
+        return control.high if success else min(max(self.reward, control.low), control.high)

@@ -47,14 +47,19 @@ class Cell:
         return f"{self.initial}/{self.train}" + (f" without {self.unseen}" if self.unseen else "")
 
 
-def left_out(experiment: Experiment, size: Size, model: str) -> dict[str, str]:
-    """Rows of this size that are not played with a model, and why."""
-    why = "the embedded reader is a program: it cannot write thoughts, plans, criticism or reflections"
-    return {
-        row.name: why
-        for row in experiment.rows
-        if model == "embedded" and row.agent in REASONERS and (not size.rows or row.name in size.rows)
-    }
+def left_out(experiment: Experiment, size: Size, model: str, memory_url: str = "") -> dict[str, str]:
+    """Rows of this size that are not played with a model, or without a memory on a server, and why."""
+    found = {}
+    for row in experiment.rows:
+        if size.rows and row.name not in size.rows:
+            continue
+        if model == "embedded" and row.agent in REASONERS:
+            found[row.name] = (
+                "the embedded reader is a program: it cannot write thoughts, plans, criticism or reflections"
+            )
+        elif row.shared and not memory_url:
+            found[row.name] = "its seeds share a memory on a server: give --memory-url postgresql://..."
+    return found
 
 
 def cells_of(
@@ -64,13 +69,15 @@ def cells_of(
     model: str = "embedded",
     model_options: dict[str, Any] | None = None,
     initials: Mapping[str, Ready] | None = None,
+    memory_url: str = "",
 ) -> list[Cell]:
     """The cells of an experiment at a size, in the order of its rows, without those :func:`left_out`.
 
-    ``initials``: where initial experiences lie (see :mod:`rlem.experiments.initial`).
+    ``initials``: where initial experiences lie (see :mod:`rlem.experiments.initial`). ``memory_url``:
+    database for the memories of rows whose seeds share one; each of their combinations gets a schema in it.
     """
     found = []
-    without = left_out(experiment, size, model)
+    without = left_out(experiment, size, model, memory_url)
     for row in experiment.rows:
         if row.name in without or (size.rows and row.name not in size.rows):
             continue
@@ -81,6 +88,8 @@ def cells_of(
                     config = _config(experiment, row, size, train, unseen, seed, ready).model_copy(
                         update=_model(row, model, model_options or {})
                     )
+                    if row.shared:
+                        config = _with_shared(config, memory_url, size.seeds, ready)
                     told = _told(config, ready)
                     found.append(
                         Cell(
@@ -147,6 +156,16 @@ def _model(row: Row, model: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"model": "none", "model_options": {}}
 
 
+def _with_shared(config: RunConfig, url: str, seeds: int, ready: Ready | None) -> RunConfig:
+    """A config whose memory is a schema of a database: one for all seeds that learn together, and for them
+    alone. It stands in the key: another database or number of seeds is another run."""
+    if "schema=" in url:
+        raise UsageError("--memory-url: leave ?schema= out; each row whose seeds learn together gets its own")
+    together = _told(config.model_copy(update={"seeds": list(range(seeds))}), ready)
+    schema = f"rlem_{_digest([code_version(), together])}"
+    return config.model_copy(update={"memory_url": f"{url}{'&' if '?' in url else '?'}schema={schema}"})
+
+
 def _told(config: RunConfig, ready: Ready | None) -> dict[str, Any]:
     """The config as data. Where files lie does not matter, what is in them does."""
     told = config.model_dump(mode="json")
@@ -181,10 +200,11 @@ def digest_of(files: Iterable[Path]) -> str:
 
 
 PLAYING = (
-    *("core", "values", "evidence", "similarity", "memory"),
-    *("advice", "llm", "environments", "agents", "runner"),
+    *("core", "values", "similarity", "memory", "advice", "llm"),
+    *("environments", "agents", "api", "runner"),
 )
-"""Parts of rlem that decide how an episode goes."""
+"""Parts of rlem that decide how an episode goes. The statistics do so only where a guard mutes something, and
+the runs of an experiment have none."""
 
 
 @cache

@@ -10,10 +10,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rlem.agents.base import MEMORY_AGENTS
 from rlem.core.errors import DataError, UnknownNameError
 
 NOTHING = "none"
 """Initial experiences of a memory that begins empty."""
+
+
+SHARED = (
+    "Its seeds learn together in one memory: what each finds there depends on timing, so that playing it "
+    "again gives other numbers, and its seeds are not independent."
+)
+"""Said of rows whose seeds share a memory."""
 
 
 class _Part(BaseModel):
@@ -52,6 +60,7 @@ class Row(_Part):
     later           training sets that follow the first, one after the other
     retest          tested on the training set itself, to see what later training leaves of it
     unseen          kinds of tasks: for each, trained without it and tested on it alone
+    shared          its seeds learn together, in one memory on a server (``--memory-url``)
     agent_options, memory_options   as in a run's config
     note            said below the table
     """
@@ -67,9 +76,21 @@ class Row(_Part):
     later: tuple[str, ...] = ()
     retest: bool = False
     unseen: tuple[str, ...] = ()
+    shared: bool = False
     agent_options: dict[str, Any] = Field(default_factory=dict)
     memory_options: dict[str, Any] = Field(default_factory=dict)
     note: str = ""
+
+    @model_validator(mode="after")
+    def _learns(self) -> Row:
+        if self.shared and self.agent not in MEMORY_AGENTS:
+            raise ValueError(f"row {self.name!r}: the agent {self.agent!r} has no memory to be shared")
+        return self
+
+    @property
+    def said(self) -> str:
+        """The note, with what must be known of the row in any case."""
+        return " ".join(filter(None, (self.note, SHARED if self.shared else "")))
 
 
 class Size(_Part):

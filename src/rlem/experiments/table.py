@@ -134,7 +134,7 @@ def _result(row: _Row, baseline: _Row | None, static: _Row | None, whole: _Row |
         "name": row.row.name,
         "group": row.row.group,
         "agent": row.row.agent,
-        "note": row.row.note,
+        "note": row.row.said,
         "cells": len(row.done),
         "missing": row.missing,
     }

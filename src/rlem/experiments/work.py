@@ -5,20 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from rlem.agents.base import REFLEXION
+from rlem.core.errors import UsageError
 from rlem.environments.base import Environment
 from rlem.experiments.calls import Calls, Purse, asks, open_model
 from rlem.experiments.cells import Cell
@@ -37,18 +32,28 @@ unknown), broken, memory_size (experiences), kind (of the task)."""
 Finished = Callable[[Cell], None]
 
 
+class Pool(Protocol):
+    """Where cells are played: processes here, or workers of a Ray cluster."""
+
+    def submit(self, function: Callable[..., None], /, *args: Any) -> Future[None]:
+        """Calls a function somewhere."""
+        ...
+
+
 def play_cells(
     cells: Sequence[Cell],
     folder: Path,
     *,
     workers: int = 1,
+    ray: str = "",
     finished: Finished | None = None,
     calls: Calls | None = None,
 ) -> None:
     """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
 
     Cells with one key are one run. Errors of a cell stop the others, too; what is played is kept. An
-    endpoint is waited for, in threads that share its limits; all else is computed, in processes.
+    endpoint is waited for, in threads that share its limits; all else is computed, in processes, or on a
+    cluster with the address ``ray`` (:mod:`rlem.experiments.ray_pool`).
     """
     calls = calls or Calls()
     todo: dict[str, list[Cell]] = {}
@@ -58,24 +63,25 @@ def play_cells(
                 finished(cell)
         else:
             todo.setdefault(cell.key, []).append(cell)
+    if not todo:
+        return
     calls.check(same[0] for same in todo.values())
+    asking = not calls.replay and any(asks(same[0].config) for same in todo.values())
+    if ray and asking and (calls.limited or calls.requests_per_minute):
+        raise UsageError(
+            "limits on money, tokens and requests hold for one process: give them without --ray, or leave "
+            "them out and set them where the endpoint is"
+        )
     purse = Purse(calls)
-    if workers == 1:
+    if workers == 1 and not ray:
         for same in todo.values():
-            _play(place_of(folder, same[0]), same[0].config, calls.of(same[0]), purse)
+            _alone(place_of(folder, same[0]), same[0].config, calls.of(same[0]), purse)
             _tell(same, finished)
         return
-    waiting = not calls.replay and any(asks(same[0].config) for same in todo.values())
-    # Spawned, not forked: the caller may have threads.
-    pool: Executor = (
-        ThreadPoolExecutor(workers, thread_name_prefix="rlem-cell")
-        if waiting
-        else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    )
-    shared = purse if waiting else None
-    with pool:
+    shared = purse if asking and not ray else None
+    with _pool(folder, workers, ray, threads=shared is not None) as pool:
         running: dict[Future[None], list[Cell]] = {
-            pool.submit(_play, place_of(folder, same[0]), same[0].config, calls.of(same[0]), shared): same
+            pool.submit(_alone, place_of(folder, same[0]), same[0].config, calls.of(same[0]), shared): same
             for same in todo.values()
         }
         try:
@@ -89,6 +95,17 @@ def play_cells(
             purse.stop()
             for future in running:
                 future.cancel()
+
+
+def _pool(folder: Path, workers: int, ray: str, *, threads: bool) -> AbstractContextManager[Pool]:
+    if ray:
+        from rlem.experiments.ray_pool import RayPool  # a part that not everybody has
+
+        return RayPool(ray, folder, workers=workers)
+    if threads:
+        return ThreadPoolExecutor(workers, thread_name_prefix="rlem-cell")
+    # Spawned, not forked: the caller may have threads.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
 def _tell(cells: Iterable[Cell], finished: Finished | None) -> None:
@@ -111,6 +128,13 @@ def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, Outcome]]:
     """Epoch -> test task -> outcome of a finished cell."""
     data = json.loads((place_of(folder, cell) / DONE).read_text("utf-8"))
     return {int(epoch): tasks for epoch, tasks in data.items()}
+
+
+def _alone(path: Path, *rest: Any) -> None:
+    """Plays a cell, unless another process does so meanwhile: that one is waited for."""
+    with RunFolder(path).alone(wait=True):
+        if not (path / DONE).is_file():
+            _play(path, *rest)
 
 
 def _play(path: Path, config: RunConfig, calls: Calls, purse: Purse | None = None) -> None:

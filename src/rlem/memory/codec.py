@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from numbers import Real
 from typing import Any, cast
 
-from rlem.core.errors import DataError
-from rlem.core.types import Correction, Episode, Situation, Status, Transition, Trust
+from rlem.core.errors import DataError, UsageError
+from rlem.core.types import Control, Controlled, Correction, Episode, Situation, Status, Transition, Trust
 from rlem.memory.experience import Experience
 
 STATUSES = ("terminated", "truncated", "broken")
@@ -89,6 +90,8 @@ def episode_to_json(episode: Episode, *, content_only: bool = False) -> dict[str
             | ({} if content_only else {"recorded_s": c.recorded_s})
             for c in episode.corrections
         ]
+    if episode.controlled is not None:  # others stay what older versions wrote, and keep their hash
+        data["controlled"] = controlled_to_json(episode.controlled)
     if not content_only:
         data["sequence"] = episode.sequence
         data["recorded_s"] = episode.recorded_s
@@ -127,9 +130,34 @@ def episode_from_json(data: Mapping[str, Any]) -> Episode:
         corrections=tuple(
             _correction(_mapping(item, "correction"), len(transitions)) for item in corrections
         ),
+        controlled=controlled_from_json(data.get("controlled")),
         sequence=_sequence(data),
         recorded_s=_number(data, "recorded_s", 0.0),
     )
+
+
+def controlled_to_json(controlled: Controlled) -> dict[str, Any]:
+    """What was withheld from an episode, as a JSON object."""
+    return asdict(controlled) | {"tried": [list(item) for item in controlled.tried]}
+
+
+def controlled_from_json(data: object) -> Controlled | None:
+    """What such an object says; None for null. DataError where it is neither."""
+    if data is None:
+        return None
+    try:
+        found = _mapping(data, "controlled")
+        control = Control(**_mapping(found.get("control"), "controlled.control"))
+        withheld, success, tried = found["withheld"], found["success"], found["tried"]
+        flags = [control.guard, withheld, *(held for _, held in tried)]
+        if not all(isinstance(flag, bool) for flag in flags) or not isinstance(success, bool | None):
+            raise TypeError("a flag is not true or false")
+        if not all(isinstance(key, str) for key, _ in tried):
+            raise TypeError("a key is not a text")
+    except (TypeError, ValueError, LookupError, UsageError) as error:
+        raise DataError(f"'controlled' does not say what was withheld: {error}") from error
+    pairs = tuple((key, held) for key, held in tried)
+    return Controlled(control=control, withheld=withheld, tried=pairs, success=success)
 
 
 def experience_to_json(experience: Experience) -> dict[str, Any]:

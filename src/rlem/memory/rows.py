@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, cast
 
-from rlem.core.types import Correction, Episode, Situation, Status, Transition, Trust
-from rlem.memory.codec import canonical
+from rlem.core.errors import DataError
+from rlem.core.types import Controlled, Correction, Episode, Situation, Status, Transition, Trust
+from rlem.memory.codec import canonical, controlled_from_json, controlled_to_json
 from rlem.memory.corrections import corrected
 
 
@@ -28,7 +29,7 @@ def episode_of(
     """
     _, identity, sequence, recorded_s, _, *texts, corrections, start, final = head
     task_id, source, split, model, trust, status, cause = texts
-    history, last_reward, total_reward = json.loads(start)
+    history, last_reward, total_reward, *controlled = json.loads(start)
     return Episode(
         id=decode(identity),
         task=task,
@@ -53,14 +54,25 @@ def episode_of(
         last_reward=last_reward,
         total_reward=total_reward,
         corrections=corrections_of(corrections),
+        controlled=_controlled(controlled[0]) if controlled else None,
         sequence=sequence,
         recorded_s=recorded_s,
     )
 
 
 def start_of(episode: Episode) -> str:
-    """What an episode's row keeps of what went before its first step."""
-    return canonical([list(episode.history), episode.last_reward, episode.total_reward])
+    """What an episode's row keeps of what went before its first step: history, rewards, what was withheld."""
+    start: list[Any] = [list(episode.history), episode.last_reward, episode.total_reward]
+    if episode.controlled is not None:
+        start.append(controlled_to_json(episode.controlled))
+    return canonical(start)
+
+
+def _controlled(data: object) -> Controlled | None:
+    try:
+        return controlled_from_json(data)
+    except DataError as error:  # a row that is damaged, as any other
+        raise ValueError(str(error)) from error
 
 
 def pack_corrections(corrections: Iterable[Correction]) -> str:

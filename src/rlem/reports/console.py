@@ -21,7 +21,10 @@ def summary_table(summary: Summary) -> RenderableType:
     style = {True: "bold green", False: "bold", None: "bold"}[summary.paired_difference.excludes_zero]
     if (summary.paired_difference.mean or 0) < 0 and summary.paired_difference.excludes_zero:
         style = "bold red"
-    parts: list[RenderableType] = [Text(summary.headline, style=style), Text(summary.detail), Text()]
+    parts: list[RenderableType] = [Text(summary.headline, style=style), Text(summary.detail)]
+    if summary.live is not None:
+        parts.append(Text(summary.live.sentence))
+    parts.append(Text())
     if summary.rows:
         parts += [table, Text()]
     usage = summary.usage

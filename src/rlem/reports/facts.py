@@ -39,6 +39,7 @@ class EpisodeFacts:
     failures: Mapping[str, int]
     repairs: Mapping[str, int]
     advised: frozenset[str]
+    tried: Mapping[str, bool]
 
     @property
     def broken(self) -> bool:
@@ -140,6 +141,7 @@ def _condense(position: int, record: EpisodeRecord, texts: dict[str, str]) -> Ep
         failures=dict(failures),
         repairs=dict(repairs),
         advised=frozenset(advised),
+        tried=record.tried,
     )
 
 

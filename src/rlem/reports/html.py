@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from rlem.reports import wording
 from rlem.reports.curve import inline_svg
+from rlem.reports.live import narrowing_svg
 from rlem.reports.schema import Summary
 from rlem.reports.story import RULE, Chapter
 from rlem.reports.tasks import TaskRow
@@ -66,6 +67,7 @@ def render_html(data: ReportData) -> str:
         settings=wording.settings(data.config),
         versions={name: value for name, value in versions.items() if name != "command"},
         svg=Markup(inline_svg(data.summary)) if data.summary.curve else "",
+        live_svg=Markup(narrowing_svg(data.summary.live)) if data.summary.live else "",
         tasks=data.tasks[:MOST_TASKS],
         tasks_left_out=max(0, len(data.tasks) - MOST_TASKS),
         chapters=data.chapters,

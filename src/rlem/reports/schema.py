@@ -95,6 +95,26 @@ class Count(Record):
     first: str = ""
 
 
+class Live(Record):
+    """Memory's effect on success in the training episodes so far, by withholding it in a share of them.
+
+    All in shares of success; the interval holds at every time at once (docs/evidence.md). ``curve``: how it
+    narrowed, as (episodes, estimate, low, high). ``muted``: by seed, keys of what the guard muted, "" for the
+    whole memory; ``after_muting``: episodes after that, which do not count.
+    """
+
+    share: float
+    sentence: str
+    estimate: float
+    low: float
+    high: float
+    shown: int
+    withheld: int
+    after_muting: int = 0
+    muted: dict[int, list[str]] = Field(default_factory=dict)
+    curve: list[tuple[int, float, float, float]] = Field(default_factory=list)
+
+
 class Summary(Record):
     """Everything a run says in numbers. The sentences are for people, the rest for programs."""
 
@@ -114,6 +134,7 @@ class Summary(Record):
     paired_difference: Difference
     paired_difference_reward: Difference
     paired_difference_training: Difference
+    live: Live | None = None
     outcomes: Outcomes
     curve: list[Score]
     training: list[Training]

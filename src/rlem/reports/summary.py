@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlem.core.errors import UsageError
 from rlem.evidence import intervals as statistics
-from rlem.reports import wording
+from rlem.reports import live, wording
 from rlem.reports.facts import WITHOUT_MEMORY, Cell, EpisodeFacts, RunFacts, gather, total, total_usage
 from rlem.reports.reading import EPISODES, EpisodeFile, read_config
 from rlem.reports.schema import Count, Difference, Metric, Outcomes, Score, Summary, Training
@@ -73,6 +73,7 @@ def summarise_facts(run: RunFacts, config: RunConfig, *, seed: int = 0) -> Summa
         paired_difference=success,
         paired_difference_reward=_difference("reward", memory, control, seed),
         paired_difference_training=_since_start(memory, first, seed),
+        live=live.effect(run.episodes, config),
         outcomes=outcomes,
         curve=[point for points in scores.values() for point in points],
         training=_training(run.episodes),

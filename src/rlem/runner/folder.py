@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -34,6 +37,30 @@ class RunFolder:
     def memory_path(self, seed: int) -> Path:
         """The memory file of one seed."""
         return self.path / f"memory-{seed}.rlem"
+
+    @contextmanager
+    def alone(self, *, wait: bool = False) -> Iterator[None]:
+        """Keeps others out of the folder: processes of all machines that share it.
+
+        ``wait``: for one that plays here already; else that is a RunError. A killed one keeps nobody out.
+        """
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stream = stack.enter_context((self.path / "lock").open("a+", encoding="utf-8"))
+                if not _locked(stream, wait):
+                    stream.seek(0)
+                    raise RunError(
+                        f"{self.path} is being played by another process ({stream.read()}): wait for it, or "
+                        "choose another folder"
+                    )
+                stream.truncate(0)
+                stream.write(f"{os.getpid()} on {platform.node()}")
+                stream.flush()
+            except OSError as error:
+                reason = error.strerror or error
+                raise RunError(f"the run folder {self.path} cannot be written: {reason}") from error
+            yield
 
     def open(self, config: RunConfig) -> list[EpisodeRecord]:
         """Begins or continues the run; returns the records that are there already."""
@@ -108,6 +135,19 @@ class RunFolder:
                 f"{self.episodes_path} could not be written ({error.strerror or error}): make room, then run "
                 "the same command again; all episodes before this one are safe"
             ) from error
+
+
+def _locked(stream: IO[str], wait: bool) -> bool:
+    """Locks a file until it is closed; False if another process has it."""
+    if sys.platform == "win32":
+        return True  # no guard there
+    import fcntl
+
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _line(record: EpisodeRecord) -> bytes:

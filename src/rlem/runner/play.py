@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rlem.agents.base import Agent, Decision, Reflecting, View
+from rlem.agents.base import Agent, Decision, Reflecting, View, hides_nothing
+from rlem.api.control import Trial
 from rlem.core.errors import (
     BudgetExceededError,
     EnvironmentFaultError,
@@ -16,7 +17,7 @@ from rlem.core.errors import (
     RlemError,
 )
 from rlem.core.seeds import derive_seed
-from rlem.core.types import Episode, Situation, Step, Task, Transition
+from rlem.core.types import Control, Controlled, Episode, Situation, Step, Task, Transition
 from rlem.environments.base import Environment
 from rlem.llm.base import Usage
 from rlem.memory.codec import finite
@@ -31,7 +32,8 @@ class Job:
     """One episode to be played. ``index`` is the task's place in its set.
 
     ``reflections``: what the agent wrote after earlier trials of the task. ``reflect``: it shall write
-    one if this trial fails.
+    one if this trial fails. ``muted``: experiences that must not be shown; ``chance``: of withholding any
+    other one, by a coin of its own.
     """
 
     phase: Phase
@@ -42,11 +44,18 @@ class Job:
     index: int
     reflections: tuple[str, ...] = ()
     reflect: bool = False
+    muted: Collection[str] = ()
+    chance: float = 0.0
 
     @property
     def place(self) -> tuple[str, int, str, int, str]:
         """What names the episode within its run."""
         return (self.phase, self.epoch, self.arm, self.seed, self.task.id)
+
+    @property
+    def trial(self) -> Trial:
+        """What it is shown: a fresh one."""
+        return Trial(self.chance, self.seed, self.epoch, self.task.id, muted=self.muted)
 
 
 def place_of(record: EpisodeRecord) -> tuple[str, int, str, int, str]:
@@ -70,6 +79,7 @@ class _Progress:
     history: list[str]
     reasons: list[str]
     usage: Usage
+    trial: Trial
     total: float = 0.0
     last: float = 0.0
     failures: int = 0
@@ -90,7 +100,7 @@ def play(
     budget. The step limit counts every decision, usable or not.
     """
     start = clock()
-    progress = _Progress([], [], [], Usage())
+    progress = _Progress([], [], [], Usage(), job.trial)
     status, cause, success = "truncated", "", False
     # Evaluations of all epochs and arms share their seed: differences come from memory alone.
     when = job.epoch if job.phase == "train" else "eval"
@@ -128,6 +138,7 @@ def play(
         reward=progress.total if status != "broken" else 0.0,
         memory_size=memory_size,
         usage=_usage_record(progress.usage),
+        tried=progress.trial.tried,
         steps=progress.steps,
     )
     if job.reflect and record.steps and not record.success and isinstance(agent, Reflecting):
@@ -179,6 +190,7 @@ def _advance(
         seed=seed,
         training=job.phase == "train",
         reflections=job.reflections,
+        hides=progress.trial.hides if job.chance or job.muted else hides_nothing,
     )
     decision = agent.act(view)
     progress.usage += decision.usage
@@ -214,10 +226,22 @@ def _step_record(step: Step, decision: Decision, reward: float) -> StepRecord:
     )
 
 
-def episode_of(record: EpisodeRecord, *, index: int, model: str, split: str) -> Episode:
-    """The log entry of a training record: what the memory learns is what the record says."""
+def episode_of(
+    record: EpisodeRecord,
+    *,
+    index: int,
+    model: str,
+    split: str,
+    control: Control | None = None,
+    prefix: str = "",
+) -> Episode:
+    """The log entry of a training record: what the memory learns is what the record says.
+
+    ``control``: the one under which it was played, if its outcome counts. ``prefix``: of its id, where other
+    runs learn in the same memory.
+    """
     return Episode(
-        id=f"train-{record.epoch:03d}-{index:05d}-{record.task_id}",
+        id=f"{prefix}train-{record.epoch:03d}-{index:05d}-{record.task_id}",
         task=record.instruction,
         task_id=record.task_id,
         source=f"run/{record.agent}",
@@ -239,4 +263,12 @@ def episode_of(record: EpisodeRecord, *, index: int, model: str, split: str) -> 
             )
             for step in record.steps
         ),
+        controlled=Controlled(
+            control=control,
+            withheld=record.arm == "no-memory",
+            tried=tuple(record.tried.items()),
+            success=record.success,
+        )
+        if control is not None
+        else None,
     )

@@ -7,7 +7,8 @@ A run folder:
                        seeds give the same bytes
     timings.jsonl      seconds per episode (differs between runs)
     versions.json      rlem, Python and library versions
-    memory-SEED.rlem   the experience memory of each seed
+    memory-SEED.rlem   the experience memory of each seed, where it is not on a server
+    lock               process that plays, or played last
     summary.json, report.html, learning_curve.png     made from the above by ``rlem.reports``
 """
 
@@ -15,7 +16,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 
@@ -89,7 +98,9 @@ class EpisodeRecord(Record):
 
     An evaluation at epoch e plays after training epoch e. ``arm`` says whether memory was given to the
     agent. ``memory_size``: experiences in memory when the episode's batch began. ``reflection``: what
-    the agent wrote after it, for the next trial of the task.
+    the agent wrote after it, for the next trial of the task. A training episode without memory was withheld
+    it by the control. ``tried``: experiences that the guard threw a coin for, by key, in the order in which
+    they came up, and whether each was withheld.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -108,14 +119,16 @@ class EpisodeRecord(Record):
     memory_size: int = 0
     usage: UsageRecord = Field(default_factory=UsageRecord)
     reflection: str = ""
+    tried: dict[str, bool] = Field(default_factory=dict)
     steps: list[StepRecord] = Field(default_factory=list)
 
     @model_serializer(mode="wrap")
     def _terse(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without an empty ``reflection``: such records stay what older versions wrote and read."""
+        """Without empty ``reflection`` and ``tried``: they stay what older versions wrote and read."""
         data: dict[str, Any] = handler(self)
-        if not self.reflection:
-            data.pop("reflection", None)
+        for name in ("reflection", "tried"):
+            if not getattr(self, name):
+                data.pop(name, None)
         return data
 
 
@@ -129,6 +142,11 @@ class RunConfig(Record):
     retest                     test tasks may be training tasks: to see what is kept, not what carries over
     epochs                     over a training set; of the agent "reflexion": trials after the first
     learn                      "all" episodes, "rewarded" ones (a return above 0), or "solved" ones
+    control                    test without memory, too; a share between 0 and 1: besides, withhold memory in
+                               that share of the training episodes
+    guard                      mute what does harm in training; needs such a share (docs/control.md)
+    memory_url                 memory on a server in place of the run's own files, without a password; others
+                               may learn there too. "{seed}" in it stands for the seed
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -151,6 +169,28 @@ class RunConfig(Record):
     batch_size: int = Field(default=1, ge=1)
     learn: Literal["all", "rewarded", "solved"] = "all"
     skip_solved: bool = True
-    control: bool = True
+    control: bool | float = True
+    guard: bool = False
     initial_memory: str = ""
+    memory_url: str = ""
     memory_options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("control")
+    @classmethod
+    def _share(cls, value: bool | float) -> bool | float:
+        if isinstance(value, bool) or 0 < value < 1:
+            return value
+        if value == 0:
+            return False
+        raise ValueError(f"control={value} is not possible: give true, false or a share between 0 and 1")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> RunConfig:
+        if self.guard and not self.share:
+            raise ValueError("guard needs a control that is a share between 0 and 1, as 0.2")
+        return self
+
+    @property
+    def share(self) -> float:
+        """Share of the training episodes that are played without memory."""
+        return 0.0 if isinstance(self.control, bool) else self.control

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from rlem.agents.rci import rci
 from rlem.agents.react import react
 from rlem.agents.reflexion import reflexion
 from rlem.agents.simple import HumanAgent, OracleAgent, RandomAgent
-from rlem.core.errors import UnknownNameError, UsageError
+from rlem.api.memory import open_store
+from rlem.core.errors import EpisodeConflictError, UnknownNameError, UsageError
 from rlem.environments.base import Environment
 from rlem.environments.registry import make
 from rlem.llm.base import LanguageModel
@@ -100,12 +102,15 @@ def memory_config(config: RunConfig) -> MemoryConfig:
     )
 
 
-def open_memory(config: RunConfig, path: Path | None) -> ExperienceMemory:
-    """Opens (or makes) a memory file with the run's settings; a new one takes the initial experiences in."""
-    store = InMemoryStore() if path is None else SQLiteStore(path)
-    memory = ExperienceMemory(store, memory_config(config))
+def open_memory(config: RunConfig, place: Path | str | None) -> ExperienceMemory:
+    """Opens (or makes) a memory with the run's settings; a new one takes the initial experiences in.
+
+    ``place``: a file, the URL of one on a server, or None: in this process alone.
+    """
+    memory = ExperienceMemory(open_store(place or ":memory:"), memory_config(config))
     if config.initial_memory and memory.episode_count() == 0:
-        load_initial(memory, Path(config.initial_memory))
+        with suppress(EpisodeConflictError):  # another run that learns here was first
+            load_initial(memory, Path(config.initial_memory))
     return memory
 
 
@@ -203,7 +208,8 @@ def make_run(
     def memory_of(seed: int) -> ExperienceMemory:
         if memory_file is not None:
             return ExperienceMemory(SQLiteStore(memory_file, read_only=True))
-        return open_memory(config, folder.memory_path(seed) if config.agent in MEMORY_AGENTS else None)
+        place = config.memory_url.replace("{seed}", str(seed)) or folder.memory_path(seed)
+        return open_memory(config, place if config.agent in MEMORY_AGENTS else None)
 
     return Run(
         config,

@@ -7,16 +7,21 @@ before the memory commits; what a kill leaves between the two is made up for on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from typing import Protocol
 
 from rlem.agents.base import MEMORY_AGENTS, REFLEXION, Agent
+from rlem.api.control import Tally
 from rlem.core.errors import RunError, UnknownNameError
 from rlem.core.types import Task
 from rlem.environments.base import Environment
+from rlem.evidence import MEMORY
+from rlem.memory.corrections import same_play
 from rlem.memory.memory import ExperienceMemory
+from rlem.runner.control import control_of, count_in, withheld
 from rlem.runner.folder import RunFolder
 from rlem.runner.play import Job, Played, episode_of, place_of, play
 from rlem.runner.records import Arm, EpisodeRecord, Phase, RunConfig, UsageRecord
@@ -80,6 +85,9 @@ class Run:
         self._observer = observer or SilentObserver()
         self._done: dict[tuple[str, int, str, int, str], EpisodeRecord] = {}
         self._learned: set[tuple[str, int, str, int, str]] = set()
+        self._control = control_of(config)
+        self._tally: Tally | None = None
+        """What the training episodes of the seed at hand say of its memory's effect."""
         self._held: list[Played] = []
 
     def execute(self) -> None:
@@ -99,6 +107,7 @@ class Run:
         self._held.clear()
         for seed in config.seeds:
             memory = self._open_memory(seed)
+            self._tally = Tally(self._control) if self._control else None
             try:
                 if config.agent == REFLEXION:
                     self._trials(seed, test)
@@ -162,7 +171,7 @@ class Run:
                 written = tuple(record.reflection for record in earlier if record.reflection)
                 ready.append(replace(job, reflections=written, reflect=trial < self.config.epochs))
             self._release()
-            self._play(ready, self._make_agent(None), 0)
+            self._play(ready, {"no-memory": self._make_agent(None)}, 0)
             self._release()
 
     def _evaluate(self, epoch: int, seed: int, tasks: Sequence[Task], memory: ExperienceMemory) -> None:
@@ -175,19 +184,27 @@ class Run:
         for arm, given in arms:
             jobs = self._jobs("eval", epoch, arm, seed, tasks)
             self._observer.phase("eval", epoch, arm, seed, len(jobs))
-            self._play(jobs, self._make_agent(given), len(memory) if given is not None else 0)
+            if given is not None:
+                jobs = [replace(job, muted=self._muted()) for job in jobs]
+            shown = None if MEMORY in self._muted() else given
+            self._play(jobs, {arm: self._make_agent(shown)}, len(memory) if given is not None else 0)
 
     def _train(self, epoch: int, seed: int, tasks: Sequence[Task], memory: ExperienceMemory) -> None:
         """Plays the training tasks, batch after batch, and learns each."""
-        jobs = self._jobs("train", epoch, "memory", seed, tasks)
+        jobs = [self._by_coin(job) for job in self._jobs("train", epoch, "memory", seed, tasks)]
         first = epoch - (epoch - 1) % self.config.epochs  # of this training set
         if self.config.skip_solved and epoch > first:
-            jobs = [job for job in jobs if not self._solved(replace(job, epoch=first))]
+            jobs = [job for job in jobs if not self._solved(self._by_coin(replace(job, epoch=first)))]
         self._observer.phase("train", epoch, "memory", seed, len(jobs))
-        agent = self._make_agent(memory)
+        agents = self._agents(memory)
         for start in range(0, len(jobs), self.config.batch_size):
             end = start + self.config.batch_size
-            self._play(jobs[start:end], agent, len(memory))
+            muted = self._muted()
+            if MEMORY in muted:
+                agents["memory"] = agents["no-memory"]
+            chance = self.config.share if self.config.guard else 0.0
+            batch = [replace(job, muted=muted, chance=chance) for job in jobs[start:end]]
+            self._play(batch, agents, len(memory))
             # A broken end of a batch is held, and a later start plays it again: with the memory as it was.
             # So such a batch is learned with the next one, on resuming too.
             last = self._done.get(jobs[:end][-1].place)
@@ -195,6 +212,21 @@ class Run:
                 self._learn(jobs[:end], memory)
         self._release()
         self._learn(jobs, memory)
+
+    def _by_coin(self, job: Job) -> Job:
+        """The training job in the arm that the control's coin says."""
+        hidden = withheld(self._control, job.seed, job.epoch, job.task)
+        return replace(job, arm="no-memory" if hidden else "memory")
+
+    def _agents(self, memory: ExperienceMemory) -> dict[Arm, Agent]:
+        agents: dict[Arm, Agent] = {"memory": self._make_agent(memory)}
+        if self._control is not None:
+            agents["no-memory"] = self._make_agent(None)
+        return agents
+
+    def _muted(self) -> frozenset[str]:
+        """What the guard has muted so far, by key: it does not change within a batch."""
+        return frozenset(self._tally.muted) if self._tally else frozenset()
 
     def _solved(self, job: Job) -> bool:
         record = self._done.get(job.place)
@@ -211,15 +243,42 @@ class Run:
         episodes = []
         for job in jobs:
             record = self._done.get(job.place)
-            if record is None or job.place in self._learned or not self._teaches(record):
+            if record is None or job.place in self._learned:
+                continue
+            self._learned.add(job.place)
+            counts = self._tally is not None and count_in(self._tally, record)
+            if not self._teaches(record):
                 continue
             split = self._stages()[(job.epoch - 1) // self.config.epochs]
-            episode = episode_of(record, index=job.index, model=self._model_name, split=split)
-            if memory.find_episode(episode.id) is None:
+            prefix = self._prefix(job.seed)
+            episode = episode_of(
+                record,
+                index=job.index,
+                model=self._model_name,
+                split=split,
+                # Where not all is learned, the log lacks outcomes: then it must not tell of the effect.
+                control=self._control if counts and self.config.learn == "all" else None,
+                prefix=prefix,
+            )
+            known = memory.find_episode(episode.id)
+            if known is None:
                 episodes.append(episode)
-            self._learned.add(job.place)
+            elif prefix and not same_play(known, episode):
+                raise RunError(
+                    f"{memory.location} has learned from this run already, as another folder than "
+                    f"{self.folder.path} keeps it: go on in that one, or give another memory"
+                )
         if episodes:
             memory.record_many(episodes)
+
+    def _prefix(self, seed: int) -> str:
+        """Of episode ids: names run and seed where others may learn in the same memory."""
+        if not self.config.memory_url:
+            return ""
+        told = self.config.model_dump_json(
+            exclude={"initial_memory"}
+        )  # a place: another folder, the same run
+        return f"{sha256(told.encode()).hexdigest()[:12]}-{seed}-"
 
     def _teaches(self, record: EpisodeRecord) -> bool:
         if self.config.learn == "solved":
@@ -228,7 +287,7 @@ class Run:
 
     # -- playing and writing -------------------------------------------------------------------------
 
-    def _play(self, jobs: Sequence[Job], agent: Agent, memory_size: int) -> None:
+    def _play(self, jobs: Sequence[Job], agents: Mapping[Arm, Agent], memory_size: int) -> None:
         """Plays the jobs that have no record yet, in threads, and writes their records in order."""
         missing = []
         for job in jobs:
@@ -240,7 +299,9 @@ class Run:
         def work(job: Job) -> Played:
             environment = self._environment.spawn()
             try:
-                return play(environment, agent, job, max_steps=self.config.max_steps, memory_size=memory_size)
+                size = memory_size if job.arm == "memory" else 0
+                limit = self.config.max_steps
+                return play(environment, agents[job.arm], job, max_steps=limit, memory_size=size)
             finally:
                 environment.close()
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from rlem.core.types import Correction, Episode, Situation, Transition
+from rlem.core.types import Control, Controlled, Correction, Episode, Situation, Transition
 from rlem.memory.store import MAIN, Store
 from rlem.testing.memory_cases import StoreFixtures
 
@@ -58,6 +58,12 @@ def strange(name: str, letter: str = "x") -> Episode:
         total_reward=1.5,
         corrections=(
             Correction(step=1, was=9.0, now=0.1 + 0.2, reason=texts[1], revision=1, recorded_s=2.5),
+        ),
+        controlled=Controlled(
+            control=Control(chance=0.1 + 0.2, low=-1.0, high=2.5, guard=True),
+            withheld=False,
+            tried=((here.key, True), ("0", False)),
+            success=True,
         ),
         sequence=2**53,
         recorded_s=1e9 + 1 / 3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rlem.cli.groups import HelpfulGroup
-from rlem.cli.memory import care, change, history, influence, look, measure, move, settings
+from rlem.cli.memory import care, change, effect, history, influence, look, measure, move, settings
 from rlem.cli.memory.common import open_file
 
 __all__ = ["memory", "open_file"]
@@ -34,6 +34,7 @@ for _command in (
     settings.views,
     care.doctor,
     measure.measure,
+    effect.effect,
     influence.influence,
     move.export_,
     move.import_,

@@ -39,6 +39,7 @@ def show(file: Path | str, task: str, limit: int, revision: int | None, view: st
 
     Example: rlem memory show runs/webshop-1a2b3c4d/memory-0.rlem --task coffee
     """
+    from rlem.api.control import LogEvidence, muted_words
     from rlem.memory.history import at
 
     with open_file(file, view=view) as present:
@@ -59,6 +60,9 @@ def show(file: Path | str, task: str, limit: int, revision: int | None, view: st
             f"{learning(opened.config)}; {opened.config.similarity.fingerprint}",
             highlight=False,
         )
+        muted = LogEvidence(opened).muted_keys()
+        if muted:
+            console.print(f"{muted_words(muted)} (rlem memory effect)", highlight=False)
         if found:
             console.print(table)
         elif task:

@@ -69,7 +69,7 @@ def choose(
     there: dict[int, set[int]] = {}
     found: list[tuple[EpisodeRecord, int]] = []
     for record in records:
-        if record.arm != "memory":
+        if record.arm != "memory" and record.phase == "eval":
             continue
         number = 0
         if record.phase == "train":
@@ -193,7 +193,10 @@ def views_of(record: EpisodeRecord) -> list[View]:
     )  # fmt: skip
     player = _Player(record)
     play(_Stage(record), player, job, max_steps=max(len(record.steps), 1), clock=lambda: 0.0)
-    return player.views
+    if not record.tried:
+        return player.views
+    # A guard was at work: what has no coin of its own was muted.
+    return [replace(view, hides=lambda key: record.tried.get(key, True)) for view in player.views]
 
 
 class _Player:
