@@ -164,4 +164,4 @@ def test_eval_tells_events_and_scalars(tmp_path: Path) -> None:
     }
     done = rlem("train", "corridor", *TINY, "--events", "e.jsonl", "--out", "other", cwd=tmp_path)
     assert "events of another run" in complaint(done, 2)
-    assert not (tmp_path / "other").exists()
+    assert not (tmp_path / "other" / "config.json").exists()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
-from tests.support.command import rlem, start
+from tests.support.command import complaint, rlem, start
 
 EXPERIMENT = """
 name = "tiny"
@@ -78,6 +80,36 @@ def test_killed_and_resumed_it_ends_the_same(here: Path) -> None:
         (here / folder / "results.json").read_text() for folder in ("experiments/tiny", "whole")
     )
     assert resumed == whole
+
+
+def test_a_killed_worker_is_said_and_nothing_is_lost(here: Path) -> None:
+    """One process of several is killed: one line says so, and the same command plays the rest."""
+    with start("reproduce", "tiny.toml", "--workers", "2", cwd=here) as process:
+        deadline = time.monotonic() + 120
+        while not (locks := list(here.glob("experiments/tiny/cells/*/lock"))) or not locks[0].read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.kill(int(locks[0].read_text().split()[0]), signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "was killed" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert (here / "experiments" / "tiny" / "report.html").exists()
+    again = rlem("reproduce", "tiny.toml", "--workers", "2", cwd=here)
+    assert again.returncode == 0, again.stderr
+
+
+def test_what_was_mistyped_in_a_row_is_one_line(here: Path) -> None:
+    """Found before anything is played, also by --dry-run; a password in an address is refused."""
+    (here / "wrong.toml").write_text(EXPERIMENT.replace('agent = "random"', "agent_options = { kk = 1 }"))
+    for options in (("--dry-run",), ("--workers", "2")):
+        assert "did you mean 'k'" in complaint(rlem("reproduce", "wrong.toml", *options, cwd=here), 2)
+    endpoint = ("--model", "openai:m", "--base-url", "http://ann:sesame@127.0.0.1:9/v1")
+    for command in (("reproduce", "tiny.toml"), ("train", "corridor")):
+        told = complaint(rlem(*command, *endpoint, cwd=here), 2)
+        assert "OPENAI_API_KEY" in told
+        assert "sesame" not in told
+    assert not list(here.glob("**/config.json"))
 
 
 def test_short_lists_and_wrong_input(here: Path) -> None:

@@ -97,6 +97,19 @@ def test_events_say_what_the_records_say(tmp_path: Path) -> None:
     assert len(started) == sum(event["event"] == "phase-finished" for event in sink.events) == 2 * 8
 
 
+def test_what_a_control_withheld_is_told_as_withheld(tmp_path: Path) -> None:
+    """The arm of an episode is its record's, and a phase's memory is that of the episodes that had it."""
+    sink = Kept()
+    config = corridor_config(train_tasks="0:10", skip_solved=False, control=0.4)
+    records = [r for r in records_of(run(tmp_path / "run", sink, config=config)) if r.phase == "train"]
+    told = [e for e in sink.events if e["event"] == "episode" and e["phase"] == "train"]
+    assert [e["arm"] for e in told] == [r.arm for r in records]
+    assert {r.arm for r in records} == {"memory", "no-memory"}
+    ends = [e for e in sink.events if e["event"] == "phase-finished" and e["phase"] == "train"]
+    for end in ends:
+        assert end["memory_size"] == max(r.memory_size for r in records if r.epoch == end["epoch"])
+
+
 def test_a_phase_without_episodes_is_finished_at_once() -> None:
     """Where all tasks were solved and skipped there is no mean."""
     sink = Kept()

@@ -5,20 +5,24 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rlem.core.errors import DataError, UnknownNameError, UsageError
 from rlem.environments.registry import make
-from rlem.experiments.cells import Cell, Ready, cells_of, code_version, left_out
+from rlem.experiments.cells import LOOKING, PLAYING, Cell, Ready, cells_of, code_version, left_out
 from rlem.experiments.episodes import tell
+from rlem.experiments.estimate import TaskSets
 from rlem.experiments.files import OUTCOMES, write
 from rlem.experiments.initial import prepare, solutions
 from rlem.experiments.results import Results
 from rlem.experiments.schema import Experiment, bundled, load, parse
 from rlem.experiments.table import gather
-from rlem.experiments.work import DONE, is_done, outcomes, play_cells
+from rlem.experiments.work import DONE, VERSION, is_done, outcomes, play_cells
 from rlem.llm.embedded import EmbeddedReader
 from rlem.runner.records import RunConfig
 from rlem.runner.setup import make_agent, make_environment, memory_config, open_memory, prompt_options
@@ -94,6 +98,8 @@ def ready(folder: Path) -> dict[str, Ready]:
         ('rows = ["alone", "with memory"]', 'rows = ["alone", "memory"]', "unknown row 'memory'"),
         ('environment = "corridor"', '', "environment: Field required"),
         ('name = "tiny"', 'name = tiny', "is not TOML"),
+        ('agent = "llm-only"', 'agent = "llm-onyl"', "unknown agent 'llm-onyl'; did you mean 'llm-only'"),
+        ('train = ["0:4"]', 'train = ["0:4", "0:4"]', "'one exemplar': train names something twice"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said(old: str, new: str, told: str) -> None:
@@ -209,6 +215,74 @@ def test_keys_name_content(tmp_path: Path) -> None:
     ]
     assert set(moved) == {"E0"}
     assert len(code_version()) == 16
+
+
+def test_what_only_looks_at_runs_is_there_and_is_not_in_the_key() -> None:
+    """Its names are those of files; a mended report throws nothing away."""
+    root = Path(str(resources.files("rlem")))
+    assert all((root / part).exists() for part in (*PLAYING, *LOOKING))
+    assert not {"reports", "experiments", "cli", "evidence"} & set(PLAYING)
+
+
+def test_files_that_options_name_are_in_the_key(tmp_path: Path) -> None:
+    """Other weights at the same place are another run; the same ones elsewhere are not."""
+    keys = []
+    for place, content in (("a", "1"), ("b", "1"), ("c", "2")):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "weights").write_text(content)
+        told = tiny().model_copy(update={"memory_options": {"embedding_folder": str(folder)}})
+        keys.append(cells_of(told, told.size, initials=ready(tmp_path))[-1].key)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_initial_experiences_are_what_their_name_says(tmp_path: Path) -> None:
+    """A file that lost something since is made anew."""
+    made = ready(tmp_path)["E0"].path
+    whole = made.read_text().count("observation")
+    made.write_text(made.read_text().splitlines()[0] + "\n")
+    assert ready(tmp_path)["E0"].path.read_text().count("observation") == whole > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"agent_options": {"kk": 1}}, "row 'one exemplar': unknown agent option 'kk'; did you mean 'k'"),
+        ({"agent_options": {"k": "3"}}, "row 'one exemplar': "),
+        ({"memory_options": {"max_experience": 1}}, "did you mean 'max_experiences'"),
+        ({"unseen": ("norht",)}, "unknown kind of tasks 'norht'"),
+    ],
+)
+def test_wrong_rows_are_found_before_anything_is_played(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    """Not when their turn comes, hours later."""
+    rows = tuple(row.model_copy(update=changes) if row.name == "one exemplar" else row for row in tiny().rows)
+    wrong = tiny().model_copy(update={"rows": rows})
+    cells = cells_of(wrong, wrong.size, initials=ready(tmp_path))
+    with pytest.raises(UsageError, match=told):
+        TaskSets(make("corridor")).check(wrong, cells)
+
+
+def test_an_unfinished_cell_goes_on_in_a_folder_that_was_moved(tmp_path: Path) -> None:
+    """Its key names what it is, not where its files lie; outcomes of an older version are made again."""
+
+    def cell(folder: Path) -> Cell:
+        found = cells_of(tiny(), tiny().size, initials=ready(folder))
+        return next(c for c in found if c.row == "with memory" and c.initial == "E0")
+
+    play_cells([cell(tmp_path / "a")], tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = cell(tmp_path / "b")
+    place = tmp_path / "b" / "cells" / moved.key
+    episodes, found = (place / "episodes.jsonl").read_bytes(), outcomes(tmp_path / "b", moved)
+    (place / DONE).unlink()
+    (place / "episodes.jsonl").write_bytes(episodes[:-1])
+    play_cells([moved], tmp_path / "b")
+    assert (place / "episodes.jsonl").read_bytes() == episodes
+    (place / DONE).write_text(json.dumps(found))  # as it was before it had a version
+    assert outcomes(tmp_path / "b", moved) == found
+    assert json.loads((place / DONE).read_text())["version"] == VERSION
 
 
 def test_static_needs_initial_experiences() -> None:

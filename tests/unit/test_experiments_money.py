@@ -190,7 +190,7 @@ def test_a_limit_holds_for_all_runs_and_over_restarts(
                 workers=workers,
                 calls=Calls(answers=tmp_path / ANSWERS, max_total_tokens=limit),
             )
-        used = spent(tmp_path / ANSWERS)
+        used = spent(tmp_path / ANSWERS, PriceBook())
         assert limit * 0.7 < used.prompt_tokens + used.completion_tokens <= limit
     play_cells(
         cells,
@@ -212,9 +212,30 @@ def test_dollars_are_limited_by_the_prices_of_a_file(server: OpenAIServer, tmp_p
     calls = Calls(answers=tmp_path / ANSWERS, prices=prices, max_cost_usd=0.01)
     with pytest.raises(BudgetExceededError):
         play_cells(cells, tmp_path, calls=calls)
-    paid = spent(tmp_path / ANSWERS).cost_usd
+    paid = spent(tmp_path / ANSWERS, PriceBook()).cost_usd
     assert paid is not None
     assert 0.005 < paid <= 0.01
+
+
+def test_what_was_spent_without_prices_is_priced_later(server: OpenAIServer, tmp_path: Path) -> None:
+    """Played first to see how long answers are, then with a limit in dollars: the first part counts for it. A
+    damaged file of answers is named."""
+    cells = cells_at(server, tmp_path, ("alone",))
+    play_cells(cells[:1], tmp_path, calls=Calls(answers=tmp_path / ANSWERS))
+    begun = spent(tmp_path / ANSWERS, PriceBook())
+    assert begun.cost_usd is None
+    prices = tmp_path / "prices.toml"
+    prices.write_text("[m]\ninput_usd_per_million = 2.0\noutput_usd_per_million = 10.0\n")
+    paid = (2 * begun.prompt_tokens + 10 * begun.completion_tokens) / 1e6
+    calls = Calls(answers=tmp_path / ANSWERS, prices=prices, max_cost_usd=paid * 1.5)
+    with pytest.raises(BudgetExceededError):
+        play_cells(cells, tmp_path, calls=calls)
+    total = spent(tmp_path / ANSWERS, PriceBook.from_file(prices)).cost_usd
+    assert total is not None
+    assert paid < total <= paid * 1.5
+    next((tmp_path / ANSWERS).iterdir()).write_bytes(b"{}}\n")
+    with pytest.raises(DataError, match="is damaged"):
+        play_cells(cells, tmp_path, calls=calls)
 
 
 def test_pace_and_deadline_reach_the_endpoint(server: OpenAIServer, tmp_path: Path) -> None:

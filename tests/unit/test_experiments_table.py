@@ -24,7 +24,7 @@ from rlem.experiments.forms import to_csv, to_latex, to_markdown
 from rlem.experiments.results import Results
 from rlem.experiments.schema import Experiment, parse
 from rlem.experiments.table import gather
-from rlem.experiments.work import DONE
+from rlem.experiments.work import DONE, VERSION
 
 TEXT = """
 name = "tiny"
@@ -115,7 +115,7 @@ def outcome(folder: Path, cell: Cell, *epochs: Mapping[str, float], cost: float 
         }
         for epoch, tasks in enumerate(epochs)
     }
-    (place / DONE).write_text(json.dumps(found))
+    (place / DONE).write_text(json.dumps({"version": VERSION, "epochs": found}))
 
 
 def solved(number: int) -> dict[str, float]:

@@ -77,7 +77,7 @@ def ask(
     workers: int = 1,
 ) -> Influence:
     """The ranking of a run's experiences."""
-    _, decisions = choose(records_of(folder), choice or Choice(), batch_size=config.batch_size)
+    _, decisions = choose(records_of(folder), choice or Choice(), config)
     environment = make_environment(config)
     return rank(
         replay(
@@ -86,6 +86,7 @@ def ask(
             answers=Answers(folder.path / "influence.jsonl"),
             open_memory=lambda seed: ExperienceMemory(SQLiteStore(folder.memory_path(seed), read_only=True)),
             make_agent=lambda memory: make_agent(config, environment, model, memory),
+            config=config,
             workers=workers,
         )
     )
@@ -267,7 +268,10 @@ def test_views_are_those_that_the_agent_had() -> None:
         job = Job(phase=phase, epoch=epoch, arm="memory", seed=3, task=TASK, index=5)  # type: ignore[arg-type]
         record = play(stage.spawn(), agent, job, max_steps=6).record
         assert len(agent.views) == 6
-        assert views_of(record) == agent.views
+        assert views_of(record, corridor_config()) == agent.views
+
+
+RUN = corridor_config()
 
 
 def choose_records(advice: Sequence[str] = (), **changes: Any) -> list[Any]:
@@ -282,11 +286,11 @@ def test_a_limit_spreads_over_all_decisions() -> None:
     records = [r for n in range(10) for r in choose_records(["k"], task=f"t{n}")]
     records += choose_records([], task="bare") + choose_records(["k"], arm="no-memory", task="c")
     records += choose_records(["k"], status="broken", task="b") + choose_records(["k"], epoch=0, task="o")
-    epoch, found = choose(records, Choice())
+    epoch, found = choose(records, Choice(), RUN)
     assert (epoch, [d.record.task_id for d in found]) == (1, [f"t{n}" for n in range(10)])
-    _, some = choose(records, Choice(limit=4))
+    _, some = choose(records, Choice(limit=4), RUN)
     assert [d.record.task_id for d in some] == ["t0", "t2", "t5", "t7"]
-    assert choose(records, Choice(limit=99))[1] == found
+    assert choose(records, Choice(limit=99), RUN)[1] == found
 
 
 @pytest.mark.parametrize(
@@ -300,10 +304,10 @@ def test_a_limit_spreads_over_all_decisions() -> None:
 def test_what_a_run_has_not_is_named(choice: Choice, message: str) -> None:
     """Epochs, seeds and phases that there are stand in the message."""
     with pytest.raises(UsageError, match=message):
-        choose(choose_records(["k"]), choice)
+        choose(choose_records(["k"]), choice, RUN)
 
 
 def test_a_run_in_which_nothing_was_shown_is_refused() -> None:
     """Before any training there is nothing to leave out."""
     with pytest.raises(UsageError, match="no exemplar was shown"):
-        choose(choose_records(), Choice())
+        choose(choose_records(), Choice(), RUN)

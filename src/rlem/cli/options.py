@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -240,8 +241,16 @@ def agent_config(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def model_config(options: dict[str, Any]) -> dict[str, Any]:
-    """What a run's config remembers of the model: not the key, the limits or the pace."""
+    """What a run's config remembers of the model: not the key, the limits or the pace.
+
+    Errors: UsageError for a password in the address, which would be kept.
+    """
     base_url = options["base_url"]
+    if base_url and urlsplit(base_url).password:
+        raise UsageError(
+            "--base-url would be kept with its password in config.json and in reports: leave it out; a key "
+            "is given by OPENAI_API_KEY"
+        )
     return {"model": options["model"], "model_options": {"base_url": base_url} if base_url else {}}
 
 

@@ -14,8 +14,8 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rlem.cli.options import call_options, environment_config, environment_options, take
-from rlem.core.errors import BudgetExceededError, UsageError
+from rlem.cli.options import call_options, environment_config, environment_options, model_config, take
+from rlem.core.errors import BudgetExceededError, RlemError, UsageError
 
 if TYPE_CHECKING:
     from rlem.environments.base import Environment
@@ -103,11 +103,13 @@ def reproduce(experiment: str, **options: Any) -> None:
     click.echo(files["report.md"].read_text("utf-8"))
     for path in files.values():
         click.echo(path)
-    if stopped is not None:
+    if isinstance(stopped, BudgetExceededError):
         raise BudgetExceededError(
             f"{stopped}. The limits are --max-total-tokens and --max-cost-usd: run the same command with a "
             "higher one to go on; the report is of what is played, all of which is kept"
         ) from stopped
+    if stopped is not None:
+        raise stopped
 
 
 def _asked(name: str, options: dict[str, Any]) -> tuple[Experiment, Size, Path | None]:
@@ -141,13 +143,11 @@ def _cells(
     from rlem.experiments.initial import prepare
     from rlem.experiments.work import is_done
 
-    base_url = options["base_url"]
     memory_url = memory_address(options["memory_url"]) if options["memory_url"] else ""
     cells = cells_of(
         told,
         size,
-        model=options["model"],
-        model_options={"base_url": base_url} if base_url else {},
+        **model_config(options),
         initials=prepare(told, world, folder / "initial", beside),
         memory_url=memory_url,
     )
@@ -185,10 +185,8 @@ def _workers(model: str, told: Experiment, asked: int | None) -> int:
     return asked or (8 if model.startswith("openai:") else os.cpu_count() or 1)
 
 
-def _play(
-    cells: Sequence[Cell], folder: Path, workers: int, ray: str, calls: Calls
-) -> BudgetExceededError | None:
-    """Plays with a progress bar; returns what stopped it where that was a limit."""
+def _play(cells: Sequence[Cell], folder: Path, workers: int, ray: str, calls: Calls) -> RlemError | None:
+    """Plays with a progress bar; returns what stopped it."""
     from rlem.experiments.work import play_cells
 
     console = Console(stderr=True)
@@ -204,7 +202,9 @@ def _play(
                 finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
                 calls=calls,
             )
-        except BudgetExceededError as error:
+        except UsageError:
+            raise
+        except RlemError as error:
             return error
     return None
 

@@ -90,8 +90,9 @@ class _Share(Number):
     is_flag=False,
     flag_value=True,
     default=True,
+    metavar="[SHARE]",
     help="Also test without memory, as the control. With a share: withhold memory in so much of the "
-    "training, too (docs/control.md).",
+    "training, too (docs/control.md). Left out, another option or nothing must follow.",
 )
 @click.option("--no-control", is_flag=True, help="Test with memory only.")
 @click.option("--guard", is_flag=True, help="Mute experiences that do harm; needs --control SHARE.")

@@ -55,6 +55,9 @@ class UnknownNameError(UsageError):
         super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}")
         self.kind, self.name, self.known = kind, name, names
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.kind, self.name, self.known)
+
 
 class ClosedError(UsageError):
     """A closed memory, episode or environment was used."""
@@ -119,7 +122,10 @@ class MissingExtraError(RlemError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional part: pip install 'rlem[{extra}]'")
-        self.extra = extra
+        self.what, self.extra = what, extra
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.extra)
 
 
 class RunError(RlemError):

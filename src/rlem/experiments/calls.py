@@ -76,28 +76,43 @@ def asks(config: RunConfig) -> bool:
 class Purse:
     """The budget, the pace and the prices that all cells of a process share. Thread-safe."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, base_url: str | None = None) -> None:
+        self.prices = PriceBook.from_file(calls.prices) if calls.prices else PriceBook()
         self.budget = Budget(
             max_tokens=calls.max_total_tokens,
             max_cost_usd=calls.max_cost_usd,
-            spent=spent(calls.answers) if calls.limited and calls.answers else None,
+            spent=spent(calls.answers, self.prices, base_url) if calls.limited and calls.answers else None,
         )
         self.limiter = RateLimiter(requests_per_minute=calls.requests_per_minute)
-        self.prices = PriceBook.from_file(calls.prices) if calls.prices else PriceBook()
 
     def stop(self) -> None:
         """No further call is made: what is under way stops as at a spent budget."""
         self.budget.max_tokens = 0
 
 
-def spent(answers: Path) -> Usage:
-    """What all answers of a folder took, also those of episodes that were never finished."""
+def spent(answers: Path, prices: PriceBook, base_url: str | None = None) -> Usage:
+    """What all answers of a folder took, also those of episodes that were never finished. Where no price was
+    known then, today's holds.
+
+    Errors: DataError where a file is damaged.
+    """
     total = Usage()
     for file in sorted(answers.glob("*.jsonl")):
+        model = ""
         with file.open("rb") as lines:
             for line in lines:
-                if line.endswith(b"\n"):  # else torn by a kill
-                    total += Usage(**json.loads(line).get("usage", {}))
+                if not line.endswith(b"\n"):
+                    break  # torn by a kill
+                try:
+                    told = json.loads(line)
+                    model = told.get("model", model)
+                    usage = Usage(**told.get("usage", {}))
+                except (ValueError, TypeError, AttributeError) as error:
+                    raise DataError(f"{file} is damaged ({error}): what was spent is not known") from error
+                if usage.cost_usd is None:
+                    name = model.removeprefix("openai:")
+                    usage = replace(usage, cost_usd=prices.cost_usd(name, usage, base_url=base_url))
+                total += usage
     return total
 
 

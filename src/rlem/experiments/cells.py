@@ -166,12 +166,21 @@ def _with_shared(config: RunConfig, url: str, seeds: int, ready: Ready | None) -
     return config.model_copy(update={"memory_url": f"{url}{'&' if '?' in url else '?'}schema={schema}"})
 
 
+FILES = (
+    ("environment_options", "data"),
+    ("environment_options", "vocabulary"),
+    ("memory_options", "embedding_folder"),
+)
+"""Options that name files or folders."""
+
+
 def _told(config: RunConfig, ready: Ready | None) -> dict[str, Any]:
     """The config as data. Where files lie does not matter, what is in them does."""
     told = config.model_dump(mode="json")
     told["initial_memory"] = ready.digest if ready else ""
-    if data := told["environment_options"].get("data"):
-        told["environment_options"] = {**told["environment_options"], "data": _data_digest(Path(data))}
+    for part, name in FILES:
+        if place := told[part].get(name):
+            told[part] = {**told[part], name: _data_digest(Path(place))}
     return told
 
 
@@ -205,6 +214,8 @@ PLAYING = (
 )
 """Parts of rlem that decide how an episode goes. The statistics do so only where a guard mutes something, and
 the runs of an experiment have none."""
+LOOKING = ("runner/influence", "runner/events.py", "runner/tensorboard.py")
+"""What in them does not: it looks at runs."""
 
 
 @cache
@@ -214,6 +225,7 @@ def code_version() -> str:
     What only draws tables and pages is left out: mending it must not throw results away.
     """
     root = Path(str(resources.files("rlem")))
-    kinds = {".py", ".txt", ".toml", ".csv", ".json"}
-    files = (path for part in PLAYING for path in (root / part).rglob("*") if path.suffix in kinds)
-    return digest_of(sorted(files))[:16]
+    looking = tuple(str(root / part) for part in LOOKING)
+    files = (path for part in PLAYING for path in (root / part).rglob("*") if path.is_file())
+    wanted = (path for path in files if path.suffix != ".pyc" and not str(path).startswith(looking))
+    return digest_of(sorted(wanted))[:16]

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from rlem.agents.base import MEMORY_AGENTS, MODEL_AGENTS, REFLEXION
-from rlem.core.errors import UsageError
+from rlem.core.errors import UnknownNameError, UsageError
 from rlem.environments.base import Environment
 from rlem.experiments.calls import asks
 from rlem.experiments.cells import Cell
@@ -20,7 +20,7 @@ from rlem.llm.base import Usage
 from rlem.llm.prices import PriceBook
 from rlem.reports.reading import EPISODES, EpisodeFile
 from rlem.runner.records import RunConfig
-from rlem.runner.setup import prompt_options
+from rlem.runner.setup import memory_config, prompt_options
 
 COST_UNKNOWN = "cost unknown: give --prices FILE, or install the price tables: pip install 'rlem[prices]'"
 NO_MODEL = "asks no model"
@@ -84,10 +84,12 @@ class TaskSets:
         return tests * times, sum(sets) * epochs
 
     def check(self, experiment: Experiment, cells: Iterable[Cell]) -> None:
-        """Errors: UsageError where a row trains on what it is tested on, or begins with its solution."""
+        """Errors: UsageError where a row trains on what it is tested on, or begins with its solution, where
+        there is no task of a kind it names, or where an option is not possible."""
         solved = {item.name: item.tasks for item in experiment.initials if item.tasks}
         for cell in cells:
             config = cell.config
+            self._check_options(cell)
             known = {"initial experiences": solved.get(cell.initial, "")}
             if config.agent in MEMORY_AGENTS and config.epochs and not config.retest:
                 known |= {"training set": config.train_tasks}
@@ -101,6 +103,18 @@ class TaskSets:
                         f"{shared} tasks: choose other sets (--train, --test), name the rows to play (--row) "
                         "or, in an experiment file of your own, other tasks"
                     )
+
+    def _check_options(self, cell: Cell) -> None:
+        config = cell.config
+        kinds = {task.kind for task in self.tasks(config.test_tasks)}
+        try:
+            for kind in config.test_kinds:
+                if kind not in kinds:
+                    raise UnknownNameError("kind of tasks", kind, kinds)
+            prompt_options(config)
+            memory_config(config)
+        except (UsageError, TypeError, ValueError) as error:
+            raise UsageError(f"row {cell.row!r}: {error}") from error
 
 
 def estimate(cells: Sequence[Cell], folder: Path, world: Environment, prices: PriceBook) -> Estimate:

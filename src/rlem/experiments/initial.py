@@ -75,8 +75,7 @@ def solutions(environment: Environment, spec: str) -> list[Episode]:
 
 
 def _export(episodes: Sequence[Episode], path: Path) -> None:
-    if path.is_file():
-        return  # made by an earlier start: cells refer to it, and its content is a function of the experiment
+    """Written anew at each start: what was forgotten or mended in an older file is not what the name says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     memory = ExperienceMemory(InMemoryStore())
     memory.record_many(episodes)

@@ -7,7 +7,7 @@ import platform
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from socket import create_connection
@@ -31,7 +31,7 @@ class Here:
     working: str
     token: Path
     version: str
-    keys: Mapping[str, str]
+    keys: Mapping[str, str] = field(repr=False)
 
 
 class RayPool:

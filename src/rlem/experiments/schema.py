@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rlem.agents.base import MEMORY_AGENTS
+from rlem.agents.base import AGENTS, MEMORY_AGENTS
 from rlem.core.errors import DataError, UnknownNameError
 
 NOTHING = "none"
@@ -82,7 +82,12 @@ class Row(_Part):
     note: str = ""
 
     @model_validator(mode="after")
-    def _learns(self) -> Row:
+    def _fits(self) -> Row:
+        if self.agent not in AGENTS:
+            raise ValueError(f"row {self.name!r}: {UnknownNameError('agent', self.agent, AGENTS)}")
+        for what, names in (("initial", self.initial), ("train", self.train), ("unseen", self.unseen)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"row {self.name!r}: {what} names something twice: {', '.join(names)}")
         if self.shared and self.agent not in MEMORY_AGENTS:
             raise ValueError(f"row {self.name!r}: the agent {self.agent!r} has no memory to be shared")
         return self

@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from multiprocessing import get_context
@@ -13,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from rlem.agents.base import REFLEXION
-from rlem.core.errors import UsageError
+from rlem.core.errors import RunError, UsageError
 from rlem.environments.base import Environment
 from rlem.experiments.calls import Calls, Purse, asks, open_model
 from rlem.experiments.cells import Cell
@@ -24,6 +31,9 @@ from rlem.runner.setup import make_environment, make_run
 
 DONE = "done.json"
 """In a cell's folder once all of it is played: the outcome of each test task after each epoch."""
+
+VERSION = 1
+"""Of what stands in it."""
 
 Outcome: TypeAlias = dict[str, Any]
 """One test episode: success, reward, steps, tokens, calls, prompt_tokens, completion_tokens, cost_usd (null:
@@ -72,7 +82,7 @@ def play_cells(
             "limits on money, tokens and requests hold for one process: give them without --ray, or leave "
             "them out and set them where the endpoint is"
         )
-    purse = Purse(calls)
+    purse = Purse(calls, next(iter(todo.values()))[0].config.model_options.get("base_url"))
     if workers == 1 and not ray:
         for same in todo.values():
             _alone(place_of(folder, same[0]), same[0].config, calls.of(same[0]), purse)
@@ -85,16 +95,25 @@ def play_cells(
             for same in todo.values()
         }
         try:
-            while running:
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    same = running.pop(future)
-                    future.result()
-                    _tell(same, finished)
+            _await(running, finished)
+        except BrokenExecutor as error:
+            raise RunError(
+                "a process that played was killed, or the memory of this machine did not suffice: run the "
+                "same command again, with fewer --workers perhaps; all finished episodes are safe"
+            ) from error
         finally:
             purse.stop()
             for future in running:
                 future.cancel()
+
+
+def _await(running: dict[Future[None], list[Cell]], finished: Finished | None) -> None:
+    while running:
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in ended:
+            same = running.pop(future)
+            future.result()
+            _tell(same, finished)
 
 
 def _pool(folder: Path, workers: int, ray: str, *, threads: bool) -> AbstractContextManager[Pool]:
@@ -125,9 +144,13 @@ def is_done(folder: Path, cell: Cell) -> bool:
 
 
 def outcomes(folder: Path, cell: Cell) -> dict[int, dict[str, Outcome]]:
-    """Epoch -> test task -> outcome of a finished cell."""
-    data = json.loads((place_of(folder, cell) / DONE).read_text("utf-8"))
-    return {int(epoch): tasks for epoch, tasks in data.items()}
+    """Epoch -> test task -> outcome of a finished cell. What an older version made of its episodes is made
+    again."""
+    path = place_of(folder, cell)
+    data = json.loads((path / DONE).read_text("utf-8"))
+    if data.get("version") != VERSION:
+        data = _conclude(path, cell.config)
+    return {int(epoch): tasks for epoch, tasks in data["epochs"].items()}
 
 
 def _alone(path: Path, *rest: Any) -> None:
@@ -135,25 +158,34 @@ def _alone(path: Path, *rest: Any) -> None:
     with RunFolder(path).alone(wait=True):
         if not (path / DONE).is_file():
             _play(path, *rest)
+            _conclude(path, rest[0])
 
 
 def _play(path: Path, config: RunConfig, calls: Calls, purse: Purse | None = None) -> None:
     model = open_model(config, calls, purse)
     folder = RunFolder(path)
+    if folder.config_path.exists():  # the cell's key says that it is this run, wherever its files lie now
+        folder.config_path.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     run = make_run(config, folder, model, environment=_environment(config.model_dump_json()))
     try:
         run.execute()
     finally:
         if model is not None:
             model.close()
+
+
+def _conclude(path: Path, config: RunConfig) -> dict[str, Any]:
+    """Makes the outcomes of a cell from its episodes, and marks it as done by them."""
     found: dict[int, dict[str, Outcome]] = {}
     for _, record in EpisodeFile(path / EPISODES):
         if record.phase == "eval":
             earlier = found.get(record.epoch - 1, {}).get(record.task_id)
             found.setdefault(record.epoch, {})[record.task_id] = _outcome(record, earlier, config)
     part = path / f"{DONE}.part"
-    part.write_text(json.dumps(found, sort_keys=True), encoding="utf-8")
+    told = {"version": VERSION, "epochs": {str(epoch): tasks for epoch, tasks in found.items()}}
+    part.write_text(json.dumps(told, sort_keys=True), encoding="utf-8")
     part.replace(path / DONE)
+    return told
 
 
 def _outcome(record: EpisodeRecord, earlier: Outcome | None, config: RunConfig) -> Outcome:

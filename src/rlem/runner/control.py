@@ -5,7 +5,7 @@ from __future__ import annotations
 from rlem.agents.base import MEMORY_AGENTS
 from rlem.api.control import Tally, coin
 from rlem.core.types import Control, Task
-from rlem.runner.records import EpisodeRecord, RunConfig
+from rlem.runner.records import EpisodeRecord, Phase, RunConfig
 
 
 def control_of(config: RunConfig) -> Control | None:
@@ -13,6 +13,11 @@ def control_of(config: RunConfig) -> Control | None:
     if not config.share or config.agent not in MEMORY_AGENTS:
         return None
     return Control(chance=config.share, guard=config.guard)
+
+
+def chance_of(config: RunConfig, phase: Phase) -> float:
+    """Of withholding single experiences from an episode of that phase."""
+    return config.share if config.guard and phase == "train" else 0.0
 
 
 def withheld(control: Control | None, seed: int, epoch: int, task: Task) -> bool:

@@ -88,7 +88,7 @@ class EventObserver:
         usage = record.usage
         self._tell(
             "episode",
-            **self._place,
+            **(self._place | {"arm": record.arm}),  # a control may withhold memory in an episode of training
             task_id=record.task_id,
             kind=record.kind,
             status=record.status,
@@ -114,7 +114,7 @@ class EventObserver:
             success=sum(r.success for r in played) / len(played) if played else None,
             reward=sum(r.reward for r in played) / len(played) if played else None,
             tokens=sum(r.usage.prompt_tokens + r.usage.completion_tokens for r in played),
-            memory_size=played[-1].memory_size if played else None,
+            memory_size=max(r.memory_size for r in played) if played else None,
         )
 
     def _tell(self, event: str, /, **facts: Any) -> None:

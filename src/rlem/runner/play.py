@@ -139,6 +139,7 @@ def play(
         memory_size=memory_size,
         usage=_usage_record(progress.usage),
         tried=progress.trial.tried,
+        muted=sorted(job.muted),
         steps=progress.steps,
     )
     if job.reflect and record.steps and not record.success and isinstance(agent, Reflecting):

@@ -30,6 +30,7 @@ SCHEMA_VERSION = 1
 
 Phase = Literal["train", "eval"]
 Arm = Literal["memory", "no-memory"]
+Learn = Literal["all", "rewarded", "solved"]
 
 
 class Record(BaseModel):
@@ -100,7 +101,7 @@ class EpisodeRecord(Record):
     agent. ``memory_size``: experiences in memory when the episode's batch began. ``reflection``: what
     the agent wrote after it, for the next trial of the task. A training episode without memory was withheld
     it by the control. ``tried``: experiences that the guard threw a coin for, by key, in the order in which
-    they came up, and whether each was withheld.
+    they came up, and whether each was withheld. ``muted``: keys of those that it never shows any more.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -120,16 +121,22 @@ class EpisodeRecord(Record):
     usage: UsageRecord = Field(default_factory=UsageRecord)
     reflection: str = ""
     tried: dict[str, bool] = Field(default_factory=dict)
+    muted: list[str] = Field(default_factory=list)
     steps: list[StepRecord] = Field(default_factory=list)
 
     @model_serializer(mode="wrap")
     def _terse(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without empty ``reflection`` and ``tried``: they stay what older versions wrote and read."""
+        """Without empty fields that came later: such records stay what older versions wrote and read."""
         data: dict[str, Any] = handler(self)
-        for name in ("reflection", "tried"):
+        for name in ("reflection", "tried", "muted"):
             if not getattr(self, name):
                 data.pop(name, None)
         return data
+
+    def teaches(self, learn: Learn) -> bool:
+        """Whether a memory that learns such episodes takes something from this one."""
+        wanted = {"all": True, "rewarded": self.reward > 0, "solved": self.success}
+        return bool(self.steps) and wanted[learn]
 
 
 class RunConfig(Record):
@@ -167,7 +174,7 @@ class RunConfig(Record):
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     max_steps: int = Field(default=15, ge=1)
     batch_size: int = Field(default=1, ge=1)
-    learn: Literal["all", "rewarded", "solved"] = "all"
+    learn: Learn = "all"
     skip_solved: bool = True
     control: bool | float = True
     guard: bool = False

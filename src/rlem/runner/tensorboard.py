@@ -59,7 +59,9 @@ class TensorBoard:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                path.write_text(text, encoding="ascii")
+                part = path.with_suffix(".part")
+                part.write_text(text, encoding="ascii")
+                part.replace(path)
             known = path.read_text("ascii", errors="replace")
         except OSError as error:
             raise self._error(error) from error

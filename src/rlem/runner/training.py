@@ -21,7 +21,7 @@ from rlem.environments.base import Environment
 from rlem.evidence import MEMORY
 from rlem.memory.corrections import same_play
 from rlem.memory.memory import ExperienceMemory
-from rlem.runner.control import control_of, count_in, withheld
+from rlem.runner.control import chance_of, control_of, count_in, withheld
 from rlem.runner.folder import RunFolder
 from rlem.runner.play import Job, Played, episode_of, place_of, play
 from rlem.runner.records import Arm, EpisodeRecord, Phase, RunConfig, UsageRecord
@@ -202,7 +202,7 @@ class Run:
             muted = self._muted()
             if MEMORY in muted:
                 agents["memory"] = agents["no-memory"]
-            chance = self.config.share if self.config.guard else 0.0
+            chance = chance_of(self.config, "train")
             batch = [replace(job, muted=muted, chance=chance) for job in jobs[start:end]]
             self._play(batch, agents, len(memory))
             # A broken end of a batch is held, and a later start plays it again: with the memory as it was.
@@ -247,7 +247,7 @@ class Run:
                 continue
             self._learned.add(job.place)
             counts = self._tally is not None and count_in(self._tally, record)
-            if not self._teaches(record):
+            if not record.teaches(self.config.learn):
                 continue
             split = self._stages()[(job.epoch - 1) // self.config.epochs]
             prefix = self._prefix(job.seed)
@@ -275,15 +275,9 @@ class Run:
         """Of episode ids: names run and seed where others may learn in the same memory."""
         if not self.config.memory_url:
             return ""
-        told = self.config.model_dump_json(
-            exclude={"initial_memory"}
-        )  # a place: another folder, the same run
+        # Initial experiences are a place: in another folder it is the same run.
+        told = self.config.model_dump_json(exclude={"initial_memory"})
         return f"{sha256(told.encode()).hexdigest()[:12]}-{seed}-"
-
-    def _teaches(self, record: EpisodeRecord) -> bool:
-        if self.config.learn == "solved":
-            return bool(record.steps) and record.success
-        return bool(record.steps) and (self.config.learn == "all" or record.reward > 0)
 
     # -- playing and writing -------------------------------------------------------------------------
 

@@ -57,10 +57,12 @@ def influence(run: Path, **options: Any) -> None:
             f"{run}: its agent {config.agent!r} recalls nothing; this needs a run of one that does: "
             + ", ".join(MEMORY_AGENTS)
         )
+    if config.memory_url:
+        raise UsageError(f"{run}: it learned in a memory on a server, which others may have taught as well")
     names = ("phase", "epoch", "seed", "limit")
     chosen = Choice(**{name: options.pop(name) for name in names})
     records = (record for _, record in EpisodeFile(run / EPISODES))
-    epoch, decisions = choose(records, chosen, batch_size=config.batch_size)
+    epoch, decisions = choose(records, chosen, config)
     if options.pop("dry_run"):
         click.echo(_estimate(decisions))
         return
@@ -134,6 +136,7 @@ def _replay(
             answers=Answers(run / "influence.jsonl"),
             open_memory=lambda seed: ExperienceMemory(SQLiteStore(folder.memory_path(seed), read_only=True)),
             make_agent=lambda memory: make_agent(config, environment, model, memory),
+            config=config,
             workers=workers,
             done=done,
         )

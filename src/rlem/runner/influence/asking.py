@@ -20,7 +20,7 @@ from rlem.llm.base import LanguageModel, Prompt
 from rlem.memory.experience import Recalled
 from rlem.memory.memory import ExperienceMemory
 from rlem.runner.influence.decisions import Past, Recorded, views_of
-from rlem.runner.records import AdviceRecord
+from rlem.runner.records import AdviceRecord, RunConfig
 
 Candidates = list[tuple[Exemplar, Recalled | None]]
 
@@ -28,7 +28,7 @@ Candidates = list[tuple[Exemplar, Recalled | None]]
 class Answers:
     """Actions that a model gave, by question, in a file of JSON lines: nothing is asked twice.
 
-    A question is (model, prompt, seed, step, turn): another model, memory or setting is another question.
+    A question is (model's name, prompt, seed, step, turn): another model or memory is another question.
     A line that a kill tore is asked for again.
     """
 
@@ -114,12 +114,14 @@ def replay(
     answers: Answers,
     open_memory: Callable[[int], ExperienceMemory],
     make_agent: Callable[[ExperienceMemory], Agent],
+    config: RunConfig,
     workers: int = 1,
     done: Callable[[], None] = lambda: None,
 ) -> list[Replayed]:
     """Asks all decisions again, in their order. Memories are read only; ``done`` is called for each decision.
 
-    ``open_memory(seed)``: the memory file of a seed, ``make_agent(memory)`` the run's agent with it.
+    ``config``: of the run; ``open_memory(seed)``: the memory file of a seed, ``make_agent(memory)`` the run's
+    agent with it.
     Errors: RunError where a memory as it was cannot be made again, and those of the model.
     """
     replayed: list[Replayed] = []
@@ -133,7 +135,7 @@ def replay(
             for _, group in groupby(of_seed, key=lambda decision: decision.learned):
                 batch = list(group)
                 asker = _Asker(_prompted(make_agent(past.at(batch[0]))), model.name, answers)
-                views = {item.record.task_id: views_of(item.record) for item in batch}
+                views = {item.record.task_id: views_of(item.record, config) for item in batch}
                 futures = [
                     pool.submit(asker.ask, item, views[item.record.task_id][item.index]) for item in batch
                 ]

@@ -11,8 +11,9 @@ from rlem.core.errors import RunError, UsageError
 from rlem.core.types import Episode, Step, Task
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.volatile import InMemoryStore
+from rlem.runner.control import chance_of
 from rlem.runner.play import Job, play
-from rlem.runner.records import EpisodeRecord, Phase, StepRecord
+from rlem.runner.records import EpisodeRecord, Phase, RunConfig, StepRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,7 @@ class _Training:
         return [task for task, _, steps in self.episodes[:start] if steps]
 
 
-def choose(
-    records: Iterable[EpisodeRecord], choice: Choice, *, batch_size: int = 1
-) -> tuple[int, list[Recorded]]:
+def choose(records: Iterable[EpisodeRecord], choice: Choice, config: RunConfig) -> tuple[int, list[Recorded]]:
     """The epoch, and the decisions of a run that were shown exemplars there, as ``choice`` says.
 
     ``records`` in file order. Broken episodes are passed over.
@@ -76,7 +75,7 @@ def choose(
             epochs = training.setdefault(record.seed, {})
             played = epochs.setdefault(record.epoch, _Training()).episodes
             number = len(played)
-            played.append((record.task_id, record.status == "broken", bool(record.steps)))
+            played.append((record.task_id, record.status == "broken", record.teaches(config.learn)))
         if record.phase != choice.phase:
             continue
         latest = max(there, default=record.epoch)
@@ -91,7 +90,7 @@ def choose(
     epoch = _checked(choice, there)
     decisions = []
     for record, number in found:
-        learned = _learned(training.get(record.seed, {}), record, number, batch_size)
+        learned = _learned(training.get(record.seed, {}), record, number, config.batch_size)
         decisions += [
             Recorded(record=record, index=index, learned=learned)
             for index, step in enumerate(record.steps)
@@ -185,18 +184,24 @@ def _name(episode: Episode) -> tuple[int, str] | None:
 # -- views -------------------------------------------------------------------------------------------
 
 
-def views_of(record: EpisodeRecord) -> list[View]:
-    """What the agent looked at, decision by decision: the record is played again by the runner's own loop."""
-    task = Task(id=record.task_id, instruction=record.instruction, kind=record.kind)
+def views_of(record: EpisodeRecord, config: RunConfig) -> list[View]:
+    """What the agent looked at, decision by decision: the record is played again by the runner's own loop.
+
+    A guard's coins fall as they did, also for experiences that did not come up then.
+    """
     job = Job(
-        phase=record.phase, epoch=record.epoch, arm=record.arm, seed=record.seed, task=task, index=0
-    )  # fmt: skip
+        phase=record.phase,
+        epoch=record.epoch,
+        arm=record.arm,
+        seed=record.seed,
+        task=Task(id=record.task_id, instruction=record.instruction, kind=record.kind),
+        index=0,
+        muted=record.muted,
+        chance=chance_of(config, record.phase),
+    )
     player = _Player(record)
     play(_Stage(record), player, job, max_steps=max(len(record.steps), 1), clock=lambda: 0.0)
-    if not record.tried:
-        return player.views
-    # A guard was at work: what has no coin of its own was muted.
-    return [replace(view, hides=lambda key: record.tried.get(key, True)) for view in player.views]
+    return player.views
 
 
 class _Player:
