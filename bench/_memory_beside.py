@@ -14,7 +14,7 @@ from bench._common import STEPS, p50, timed
 from bench._memory_made import Screens, queries
 from bench._memory_tables import Asked, Table, remove
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.types import Episode, Situation
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory

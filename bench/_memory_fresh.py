@@ -31,7 +31,7 @@ from bench._common import p50, timed
 from bench._memory_made import queries
 from bench._webshop_fresh import rss_mib
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.types import Episode, Situation
 from rlem.memory.codec import episode_from_json
 from rlem.memory.measure import measure

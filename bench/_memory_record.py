@@ -18,7 +18,7 @@ from bench._memory_fresh import read
 from bench._memory_made import queries
 from bench._memory_tables import Asked, Floor, Row, Table, remove, said, start, tell, verdict
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.types import Episode
 from rlem.memory.config import MemoryConfig
 from rlem.memory.memory import ExperienceMemory

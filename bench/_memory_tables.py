@@ -15,7 +15,7 @@ from typing import Any
 from bench._common import STEPS
 from bench._memory_made import Source, Sources, similarity
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.types import Episode
 from rlem.memory.codec import episode_to_json
 from rlem.memory.config import MemoryConfig

@@ -23,7 +23,7 @@ from tests.support import damage, oddities
 from tests.support.faults import KINDS, Child, Place, Say, Trial, big, kill_many, kill_server, opened
 from tests.support.postgres import Cluster, cluster, debian_programs
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.testing.memory_cases import walks
 
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlem.api.episode import OpenEpisode
-    from rlem.api.memory import Memory, open
+    from rlem.api.memory import Memory
+    from rlem.api.opening import open
     from rlem.core.errors import RlemError
     from rlem.core.types import Episode, Situation, Step, Task, Transition
 
@@ -37,7 +38,7 @@ _EXPORTS = {
     "Step": "rlem.core.types",
     "Task": "rlem.core.types",
     "Transition": "rlem.core.types",
-    "open": "rlem.api.memory",
+    "open": "rlem.api.opening",
 }
 
 __all__ = [

@@ -16,7 +16,7 @@ from tests.support import command
 from tests.support.command import complaint
 from tests.support.command import inside as rlem
 
-from rlem.api.memory import open as open_memory
+from rlem.api.opening import open as open_memory
 from rlem.memory.memory import ExperienceMemory
 from rlem.memory.sqlite import SQLiteStore
 from rlem.testing.memory_cases import taught, walks

@@ -18,7 +18,7 @@ from tests.support.command import inside as rlem
 from tests.support.stage import corridor_config, execute
 
 import rlem.cli.memory.common as common
-from rlem.api.memory import open as open_memory
+from rlem.api.opening import open as open_memory
 from rlem.core.clock import ManualClock
 from rlem.core.errors import MemoryReadOnlyError
 from rlem.memory.memory import ExperienceMemory
@@ -179,7 +179,7 @@ def test_a_memory_that_cannot_be_written_is_branched_all_the_same(
 
 SOMEBODY_ELSE = """
 import encodings.ascii, os, sys  # all that is needed: the other user may not reach Python's own files
-import rich.progress, rich._unicode_data, rlem.memory.transfer, rlem.api.memory
+import rich.progress, rich._unicode_data, rlem.memory.transfer, rlem.api.opening
 from rlem.cli.main import main
 
 os.setgroups([])

@@ -23,7 +23,7 @@ from tests.support.oddities import (
 )
 from tests.support.postgres import Cluster, debian_cluster
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.errors import MemoryVersionError
 
 __all__ = ["debian_cluster"]  # a fixture

@@ -18,7 +18,7 @@ from tests.support.command import rlem, start, well
 from tests.support.heavy import needs
 from tests.support.postgres import Cluster, debian_cluster, server  # noqa: F401
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.errors import DataError, MissingExtraError, RunError, UsageError
 from rlem.experiments.calls import Calls
 from rlem.experiments.cells import cells_of

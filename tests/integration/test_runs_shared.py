@@ -13,7 +13,7 @@ import pytest
 from tests.support.command import TINY, complaint, rlem, well
 from tests.support.postgres import Cluster, debian_cluster, server  # noqa: F401
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.errors import RunError
 from rlem.experiments.cells import cells_of
 from rlem.experiments.schema import parse

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 
 from tests.support.postgres import Cluster
 
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.clock import Clock, system_clock
 from rlem.core.types import Episode, Situation, Transition
 from rlem.memory.config import MemoryConfig

@@ -12,8 +12,9 @@ import pytest
 from tests.support.postgres import Cluster, debian_cluster
 from tests.support.stage import corridor_config, execute, records_of
 
-from rlem.api.memory import Memory, open_store
-from rlem.api.memory import open as open_memory
+from rlem.api.memory import Memory
+from rlem.api.opening import open as open_memory
+from rlem.api.stores import open_store
 from rlem.core.errors import ExperienceMemoryError, UsageError
 from rlem.memory.copies import copies_of, place_of
 from rlem.memory.copying import copy_memory

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.postgres import Cluster, debian_cluster, opened
 
-from rlem.api.memory import open as open_memory
+from rlem.api.opening import open as open_memory
 from rlem.core.clock import ManualClock
 from rlem.core.errors import DataError, UsageError
 from rlem.memory.config import MemoryConfig

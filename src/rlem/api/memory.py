@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from rlem.advice import advise, prompt_style
 from rlem.advice.choice import CHOICES, Choose, Explore, exploration
 from rlem.api.control import LogEvidence, MemoryEffect, Muted, control_of
 from rlem.api.episode import NOTHING, AdviceForStep, AdviceLine, ControlledPlay, OpenEpisode, lines_of
+from rlem.api.stores import open_store
 from rlem.core.errors import UnknownNameError, UsageError
 from rlem.core.seeds import generator
 from rlem.core.types import Episode, Situation, Trust
@@ -37,13 +36,8 @@ from rlem.memory.legacy import LegacyPool, load_pool
 from rlem.memory.memory import Contribution, ExperienceMemory, Progress, new_episode_id
 from rlem.memory.merging import merge
 from rlem.memory.ranking import Rank, candidates
-from rlem.memory.sqlite import SQLiteStore
-from rlem.memory.store import MAIN, Change, Store
+from rlem.memory.store import Change
 from rlem.memory.transfer import ImportTrust, export_episodes, import_episodes
-from rlem.memory.volatile import InMemoryStore
-from rlem.similarity.base import Similarity
-from rlem.similarity.config import preset
-from rlem.values import ValueConfig
 
 
 class Memory:
@@ -358,86 +352,6 @@ class Memory:
         self.close()
 
 
-def open(
-    location: str | Path,
-    *,
-    similarity: Similarity | str | None = None,
-    values: ValueConfig | None = None,
-    max_experiences: int | None = None,
-    max_actions: int | None = None,
-    max_bytes: int | None = None,
-    sources: Mapping[str, Trust] | None = None,
-    max_influence: float | None = None,
-    view: str = MAIN,
-    style: str = "generic",
-    k: int = 2,
-    reward_range: tuple[float, float] | None = None,
-    seed: int = 0,
-    rank: Rank = "similarity",
-    choose: Choose = "value",
-    explore: Explore = "none",
-    control: float = 0.0,
-    guard: bool = False,
-    read_only: bool = False,
-    progress: Progress | None = None,
-) -> Memory:
-    """Opens a memory, and makes it if it is not there.
-
-    ``location`` is a file path, a ``postgresql://`` URL (docs/postgres.md) or ":memory:". ``similarity``
-    (an object or the name of a preset: "default", "webshop", "wikihow"), ``values``, the capacities, and the
-    trust in ``sources`` with ``max_influence`` (docs/memory.md) are settings of the memory itself: given for
-    an existing one they must match it, left out it keeps its own.
-    ``view`` names one of several ways to learn from the same log, each with settings of its own; one that is
-    not there yet is made with the settings given.
-    ``style``, ``k``, ``reward_range`` and ``seed`` shape the advice of this handle: prompt form, number of
-    exemplars, range of an episode's return (for intervals), and every draw. ``rank`` ("similarity",
-    "similarity+value"), ``choose`` ("value", "bounds") and ``explore`` ("none", "untried", "upper",
-    "thompson"; open for tests with "none") say which experiences and actions it takes: docs/advice.md.
-    ``control`` is the share of episodes that get no advice, so that ``effect()`` tells what memory does;
-    ``guard`` mutes what does harm: docs/control.md. Outcomes are rewards cut to ``reward_range`` (0 to 1).
-    """
-    store = open_store(location, read_only=read_only)
-    try:
-        if not isinstance(similarity, str | Similarity | None):
-            raise UsageError(
-                f"similarity={similarity!r} is not possible: give the name of a preset, or one made"
-            )
-        given = {
-            "values": values,
-            "similarity": preset(similarity) if isinstance(similarity, str) else similarity,
-            "max_experiences": max_experiences,
-            "max_actions": max_actions,
-            "max_bytes": max_bytes,
-            "sources": sources,
-            "max_influence": max_influence,
-        }
-        memory = ExperienceMemory(store, _config(store, view, given), view=view, progress=progress)
-        return Memory(
-            memory,
-            style=style,
-            k=k,
-            reward_range=reward_range,
-            seed=seed,
-            rank=rank,
-            choose=choose,
-            explore=explore,
-            control=control,
-            guard=guard,
-        )
-    except BaseException:
-        store.close()
-        raise
-
-
-def _config(store: Store, view: str, given: Mapping[str, Any]) -> MemoryConfig | None:
-    """The settings asked for; those left out are the store's own, or the defaults of a new one."""
-    asked = {name: value for name, value in given.items() if value is not None}
-    if not asked:
-        return None
-    stored = store.settings(view) or store.settings(MAIN)
-    return replace(MemoryConfig.from_json(stored) if stored else MemoryConfig(), **asked)
-
-
 def _check_count(k: object) -> None:
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise UsageError(f"k={k!r} is not possible: a number of exemplars, at least 1, must be asked for")
@@ -449,24 +363,3 @@ def _is_range(value: object) -> bool:
         return False
     low, high = map(finite, value)
     return low is not None and high is not None and low < high
-
-
-def open_store(location: str | Path, *, read_only: bool = False) -> Store:
-    """The store of a file path, a ``postgresql://`` URL or ":memory:". UsageError for any other URL."""
-    if not isinstance(location, str | Path) or not str(location):
-        raise UsageError(f"a memory is at a path, a postgresql:// URL or ':memory:', not at {location!r}")
-    text = str(location)
-    if text == ":memory:":
-        return InMemoryStore()
-    scheme, mark, _ = text.partition(":/")
-    if scheme in ("postgresql", "postgres") and mark:
-        if isinstance(location, Path):  # which has lost one of the two slashes
-            raise UsageError(f"a {scheme}:// URL must be given as a text, not as a Path")
-        from rlem.memory.postgres import PostgresStore  # whose driver not everybody has
-
-        return PostgresStore(text, read_only=read_only)
-    if "://" in text:
-        raise UsageError(
-            f"no memory can be kept at a {scheme}:// address: give a path, a postgresql:// URL or ':memory:'"
-        )
-    return SQLiteStore(text, read_only=read_only)

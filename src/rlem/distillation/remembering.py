@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rlem.api.memory import Memory
-from rlem.api.memory import open as open_memory
+from rlem.api.opening import open as open_memory
 from rlem.core.seeds import generator
 from rlem.distillation.grid import ACTIONS, Integers, Room
 from rlem.values import ValueConfig

@@ -17,7 +17,7 @@ from rlem.memory.store import MAIN, Store
 from rlem.memory.transfer import forget_in_export
 
 Opener = Callable[..., Store]
-"""``rlem.api.memory.open_store``: the store of a path or URL, ``read_only`` if asked."""
+"""``rlem.api.stores.open_store``: the store of a path or URL, ``read_only`` if asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from rlem.agents.rci import rci
 from rlem.agents.react import react
 from rlem.agents.reflexion import reflexion
 from rlem.agents.simple import HumanAgent, OracleAgent, RandomAgent
-from rlem.api.memory import open_store
+from rlem.api.stores import open_store
 from rlem.core.errors import EpisodeConflictError, UnknownNameError, UsageError
 from rlem.environments.base import Environment
 from rlem.environments.registry import make

@@ -94,7 +94,7 @@ def _shown(findings: Sequence[Finding]) -> list[Finding]:
 def _salvage(file: Path | str, out: Path | str, as_json: bool) -> None:
     from tempfile import gettempdir
 
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
     from rlem.memory import doctor as doctors
     from rlem.memory.copies import place_of
     from rlem.memory.doctor_sqlite import wreck

@@ -35,7 +35,7 @@ def forget(
 
     Example: rlem memory forget shop.rlem --task webshop:512 --everywhere
     """
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
     from rlem.memory.everywhere import all_copies, forget_everywhere, raise_problems
 
     if sum(value is not None for value in (episode, task, source, before)) != 1:

@@ -45,7 +45,7 @@ def must_be_there(file: Path | str) -> None:
 @contextmanager
 def open_place(file: Path | str, *, write: bool = False) -> Iterator[Store]:
     """The store of a memory that must be there, in a file or on a server."""
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
 
     must_be_there(file)
     with closing(open_store(file, read_only=not write)) as store:
@@ -94,7 +94,7 @@ def count(number: int, name: str) -> str:
 
 def is_new(file: Path | str) -> bool:
     """Whether no memory is there yet."""
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
     from rlem.memory.store import MAIN
 
     if isinstance(file, Path):

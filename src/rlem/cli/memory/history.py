@@ -208,7 +208,7 @@ def branch(file: Path | str, new: Path | str, revision: int | None) -> None:
 
     Example: rlem memory branch shop.rlem trial.rlem --at 12
     """
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
     from rlem.memory.copying import copy_memory
 
     check_new(new)
@@ -234,7 +234,7 @@ def merge(file: Path | str, others: tuple[Path | str, ...], out: Path | str | No
 
     Example: rlem memory merge monday.rlem tuesday.rlem --out week.rlem
     """
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
     from rlem.memory.memory import ExperienceMemory
     from rlem.memory.merging import merge as merged
 

@@ -49,7 +49,7 @@ def import_(file: Path | str, source: Path, trust: str, similarity: str | None) 
 
     Example: rlem memory import shop.rlem pool.yaml --trust verified --similarity webshop
     """
-    from rlem.api.memory import open as open_memory
+    from rlem.api.opening import open as open_memory
     from rlem.memory.transfer import read_settings
 
     pool_file = source.suffix in (".yaml", ".yml")
@@ -94,7 +94,7 @@ def copy_(source: Path | str, target: Path | str) -> None:
     """
     from contextlib import closing
 
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
     from rlem.memory.copying import copy_memory
 
     check_new(target)

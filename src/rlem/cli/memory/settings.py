@@ -95,7 +95,7 @@ def rebuild(file: Path | str, view: str, out: Path | str | None, **given: Any) -
 
 
 def _write(file: Path | str, out: Path | str, settings: dict[str, Any]) -> None:
-    from rlem.api.memory import open_store
+    from rlem.api.stores import open_store
     from rlem.memory.copies import note_copy, place_of
     from rlem.memory.memory import ExperienceMemory
     from rlem.memory.settings import changed
