@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.command import complaint, rlem, start
+from tests.support.command import complaint, rlem, start, well
 
 EXPERIMENT = """
 name = "tiny"
@@ -94,9 +94,61 @@ def test_a_killed_worker_is_said_and_nothing_is_lost(here: Path) -> None:
     assert process.returncode == 1
     assert "was killed" in errors.splitlines()[-1]
     assert "Traceback" not in errors
-    assert (here / "experiments" / "tiny" / "report.html").exists()
     again = rlem("reproduce", "tiny.toml", "--workers", "2", cwd=here)
     assert again.returncode == 0, again.stderr
+
+
+def test_stopped_by_ctrl_c_it_ends_at_once(here: Path) -> None:
+    """The signal reaches its workers as well, as in a terminal: one line, no process is left, no report, and
+    the same command plays the rest."""
+    (here / "long.toml").write_text(EXPERIMENT.replace("seeds = 3", "seeds = 9"))
+    command = ("reproduce", "long.toml", "--workers", "2", "--out", "out")
+    with start(*command, cwd=here, ctrl_c=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(here.glob("out/cells/*/episodes.jsonl")):
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("rlem: stopped. A run goes on")
+    assert "Traceback" not in errors
+    with pytest.raises(ProcessLookupError):  # noqa: PT012 - helpers of the interpreter end a moment later
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
+    assert not (here / "out" / "report.html").exists()
+    well(*command, cwd=here)
+
+
+def test_a_start_that_plays_nothing_leaves_the_report(here: Path) -> None:
+    """An endpoint that is not there, the folder of a run: what was there before stays, to the byte."""
+    well("reproduce", "tiny.toml", "--workers", "1", cwd=here)
+    folder = here / "experiments" / "tiny"
+    before = {path.name: path.read_bytes() for path in folder.glob("re*.*")}
+    dead = ("--model", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "--deadline", "0.5")
+    assert "connection failed" in rlem("reproduce", "tiny.toml", *dead, cwd=here).stderr.splitlines()[-1]
+    assert "folder of an experiment" in complaint(
+        rlem("train", "corridor", "--out", str(folder), cwd=here), 2
+    )
+    assert "rlem reproduce" in complaint(rlem("report", str(folder), cwd=here), 2)
+    assert "no answers of the model" in complaint(
+        rlem("reproduce", "tiny.toml", "--replay", "x", cwd=here), 2
+    )
+    assert {path.name: path.read_bytes() for path in folder.glob("re*.*")} == before
+    well("train", "corridor", "--train", "0:1", "--test", "1:2", "--epochs", "1", "--out", "run", cwd=here)
+    assert "folder of a run" in complaint(rlem("reproduce", "tiny.toml", "--out", "run", cwd=here), 2)
+
+
+def test_one_row_is_reported_with_what_is_there(here: Path) -> None:
+    """--row plays that row only; rows that were played in the folder before stand beside it."""
+    well("reproduce", "tiny.toml", "--row", "alone", "--workers", "1", cwd=here)
+    done = rlem("reproduce", "tiny.toml", "--row", "chance", "--workers", "1", cwd=here)
+    assert "rows: 1, runs: 3, 3 of them to play" in done.stderr
+    assert "played 1: chance, none/0:10, seed 0" in done.stderr
+    rows = json.loads((here / "experiments" / "tiny" / "results.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["alone", "chance"]
+    assert rows[1]["gain"] is not None
 
 
 def test_what_was_mistyped_in_a_row_is_one_line(here: Path) -> None:
@@ -115,7 +167,7 @@ def test_what_was_mistyped_in_a_row_is_one_line(here: Path) -> None:
 def test_short_lists_and_wrong_input(here: Path) -> None:
     """--short plays less; list names the bundled ones; what is wrong is told in one line."""
     short = rlem("reproduce", "tiny.toml", "--short", "--dry-run", cwd=here)
-    assert "3 rows, 3 runs" in short.stderr
+    assert "rows: 3, runs: 3, 3 of them" in short.stderr
     assert {line.split()[0] for line in rlem("reproduce", "list", cwd=here).stdout.splitlines()} == {
         "webshop",
         "wikihow",

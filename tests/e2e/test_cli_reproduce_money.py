@@ -119,7 +119,7 @@ def test_other_data_sets_and_rows(here: Path) -> None:
     sets = ("--train", "30:32,32:34", "--test", "0:3")
     done = rlem(*command, *sets, "--dry-run", cwd=here)
     assert done.returncode == 0, done.stderr
-    assert "2 rows, 3 runs" in done.stderr
+    assert "rows: 2, runs: 3, 3 of them" in done.stderr
     only, trained = (line.split() for line in done.stdout.splitlines()[1:3])
     assert only[2:5] == ["1", "3", "0"]
     assert trained[3:6] == ["2", "6", "8"]

@@ -94,7 +94,7 @@ def start_server(
     *arguments: str, cwd: Path, environment: str = "webshop"
 ) -> tuple[subprocess.Popen[str], str]:
     """``rlem env serve ENVIRONMENT ARGUMENTS`` on a free port, which heeds Ctrl-C; and its first line."""
-    command = [sys.executable, "-u", "-m", "rlem.cli.main", "env", "serve", environment, "--port", "0"]
+    command = [sys.executable, "-u", "-m", "rlem", "env", "serve", environment, "--port", "0"]
     process = subprocess.Popen(
         [*command, *arguments],
         cwd=cwd,

@@ -28,9 +28,10 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
 def start(
     *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, ctrl_c: bool = False
 ) -> subprocess.Popen[str]:
-    """Starts ``rlem ARGUMENTS``. ``ctrl_c``: it heeds SIGINT even where the tests' shell does not."""
+    """Starts ``rlem ARGUMENTS``. ``ctrl_c``: it heeds SIGINT even where the tests' shell does not, in a
+    process group of its own, as in a terminal."""
     return subprocess.Popen(
-        [sys.executable, "-m", "rlem.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "rlem", *map(str, arguments)],
         cwd=cwd,
         env=_environment(env),
         stdin=subprocess.DEVNULL,
@@ -38,6 +39,7 @@ def start(
         stderr=subprocess.PIPE,
         encoding="utf-8",
         preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) if ctrl_c else None,
+        start_new_session=ctrl_c,
     )
 
 
@@ -46,7 +48,7 @@ def rlem(
 ) -> subprocess.CompletedProcess[str]:
     """Runs ``rlem ARGUMENTS`` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "rlem.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "rlem", *map(str, arguments)],
         cwd=cwd,
         env=_environment(env),
         input=stdin,

@@ -98,6 +98,7 @@ def ready(folder: Path) -> dict[str, Ready]:
         ('rows = ["alone", "with memory"]', 'rows = ["alone", "memory"]', "unknown row 'memory'"),
         ('environment = "corridor"', '', "environment: Field required"),
         ('name = "tiny"', 'name = tiny', "is not TOML"),
+        ('baseline =', 'basline =', "unknown key 'basline'; did you mean 'baseline'"),
         ('agent = "llm-only"', 'agent = "llm-onyl"', "unknown agent 'llm-onyl'; did you mean 'llm-only'"),
         ('train = ["0:4"]', 'train = ["0:4", "0:4"]', "'one exemplar': train names something twice"),
     ],
@@ -108,6 +109,13 @@ def test_what_is_wrong_with_a_file_is_said(old: str, new: str, told: str) -> Non
     with pytest.raises(DataError, match=r"tiny\.toml") as caught:
         parse(TEXT.replace(old, new, 1), "tiny.toml")
     assert told in str(caught.value)
+
+
+def test_short_is_shorter_where_the_file_does_not_say() -> None:
+    """The tests of the whole size, one seed, one epoch."""
+    plain = TEXT.replace(TEXT[TEXT.index("[short]") : TEXT.index("[[initials]]")], "")
+    short = parse(plain, "x").short
+    assert (short.test, short.seeds, short.epochs, short.rows) == ("10:14", 1, 1, ())
 
 
 def test_bundled_experiments_are_whole() -> None:
@@ -251,6 +259,7 @@ def test_initial_experiences_are_what_their_name_says(tmp_path: Path) -> None:
         ({"agent_options": {"k": "3"}}, "row 'one exemplar': "),
         ({"memory_options": {"max_experience": 1}}, "did you mean 'max_experiences'"),
         ({"unseen": ("norht",)}, "unknown kind of tasks 'norht'"),
+        ({"train": ("0:400",)}, "row 'one exemplar': .*0:400"),
     ],
 )
 def test_wrong_rows_are_found_before_anything_is_played(

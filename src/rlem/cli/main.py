@@ -113,12 +113,3 @@ def _place(given: Sequence[str]) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(line.strip() for line in text.splitlines())
-
-
-def run() -> None:
-    """Entry point of the installed command."""
-    raise SystemExit(main())
-
-
-if __name__ == "__main__":
-    run()

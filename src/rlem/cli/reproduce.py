@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rlem.cli.options import call_options, environment_config, environment_options, model_config, take
-from rlem.core.errors import BudgetExceededError, RlemError, UsageError
+from rlem.core.errors import BudgetExceededError, RlemError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from rlem.environments.base import Environment
@@ -71,28 +71,34 @@ def reproduce(experiment: str, **options: Any) -> None:
     from rlem.experiments.cells import left_out
     from rlem.experiments.estimate import estimate, to_text
     from rlem.experiments.files import write
+    from rlem.experiments.work import is_done
     from rlem.llm.prices import PriceBook
 
+    if options["as_json"] and not options["dry_run"]:
+        raise UsageError("--json is for --dry-run; results.json has the results")
     told, size, beside = _asked(experiment, options)
-    folder: Path = options["out"] or Path("experiments") / told.name
+    folder = _folder(told, options)
     model, calls = options["model"], _calls(options, folder)
     without = left_out(told, size, model, options["memory_url"] or "")
     for why in dict.fromkeys(without.values()):
         rows = ", ".join(repr(row) for row, reason in without.items() if reason == why)
         click.echo(f"left out: {rows} ({why})", err=True)
     with closing(make(told.environment, **told.environment_options)) as world:
-        cells = _cells(told, size, world, folder, beside, options)
+        cells, chosen = _cells(told, size, world, folder, beside, options)
         if options["dry_run"]:
             prices = PriceBook.from_file(calls.prices) if calls.prices else PriceBook()
-            found = estimate(cells, folder, world, prices)
+            found = estimate(chosen, folder, world, prices)
             click.echo(found.model_dump_json(indent=2) if options["as_json"] else to_text(found))
             return
         training = {spec: len(world.tasks(spec)) for spec in {cell.train for cell in cells}}
-    workers = _workers(model, told, options["workers"])
-    stopped = _play(cells, folder, workers, options["ray"] or "", calls)
+    workers = _workers(model, told, calls, options["workers"])
+    stopped, played = _play(chosen, folder, workers, options["ray"] or "", calls)
+    if stopped is not None and not played:
+        raise stopped  # a report that is there stays
+    there = {cell.row for cell in cells if is_done(folder, cell)} | {cell.row for cell in chosen}
     files = write(
         told,
-        cells,
+        [cell for cell in cells if cell.row in there],
         folder,
         model=model,
         test=size.test,
@@ -103,11 +109,6 @@ def reproduce(experiment: str, **options: Any) -> None:
     click.echo(files["report.md"].read_text("utf-8"))
     for path in files.values():
         click.echo(path)
-    if isinstance(stopped, BudgetExceededError):
-        raise BudgetExceededError(
-            f"{stopped}. The limits are --max-total-tokens and --max-cost-usd: run the same command with a "
-            "higher one to go on; the report is of what is played, all of which is kept"
-        ) from stopped
     if stopped is not None:
         raise stopped
 
@@ -117,15 +118,27 @@ def _asked(name: str, options: dict[str, Any]) -> tuple[Experiment, Size, Path |
     from rlem.experiments.schema import changed, load
 
     told, beside = load(name)
-    train = options["train"]
+    train, size = options["train"], told.short if options["short"] else told.size
+    for row in options["rows"]:
+        if row not in (known := [row.name for row in told.rows]):
+            raise UnknownNameError("row", row, known)
     told, size = changed(
         told,
-        told.short if options["short"] else told.size,
+        size,
         environment_options=environment_config(options, told.environment),
         train=train.split(",") if train else (),
-        **take(options, "max_steps", "test", "seeds", "rows"),
+        rows=tuple(dict.fromkeys((*size.rows, *options["rows"]))) if size.rows else (),
+        **take(options, "max_steps", "test", "seeds"),
     )
     return told, size, beside
+
+
+def _folder(told: Experiment, options: dict[str, Any]) -> Path:
+    """Where the results go. Errors: UsageError for the folder of a run."""
+    folder = options["out"] or Path("experiments") / (told.name + ("-short" if options["short"] else ""))
+    if (folder / "config.json").exists():
+        raise UsageError(f"{folder} is the folder of a run: give another --out")
+    return Path(folder)
 
 
 def _cells(
@@ -135,8 +148,8 @@ def _cells(
     folder: Path,
     beside: Path | None,
     options: dict[str, Any],
-) -> list[Cell]:
-    """The experiment's cells, checked; says how many there are."""
+) -> tuple[list[Cell], list[Cell]]:
+    """The experiment's cells, and those that are asked for, checked; says how many there are."""
     from rlem.cli.options import memory_address
     from rlem.experiments.cells import cells_of
     from rlem.experiments.estimate import TaskSets
@@ -151,25 +164,31 @@ def _cells(
         initials=prepare(told, world, folder / "initial", beside),
         memory_url=memory_url,
     )
+    chosen = [cell for cell in cells if not options["rows"] or cell.row in options["rows"]]
     sets = TaskSets(world)
-    sets.check(told, cells)
-    missing = {cell.key: cell for cell in cells if not is_done(folder, cell)}
+    sets.check(told, chosen)
+    missing = {cell.key: cell for cell in chosen if not is_done(folder, cell)}
     episodes = sum(sets.episodes(cell.config)[0] for cell in missing.values())
     click.echo(
-        f"{len({cell.row for cell in cells})} rows, {len({cell.key for cell in cells})} runs, "
+        f"rows: {len({cell.row for cell in chosen})}, runs: {len({cell.key for cell in chosen})}, "
         f"{len(missing)} of them to play: at most {episodes:,} test episodes",
         err=True,
     )
-    return cells
+    return cells, chosen
 
 
 def _calls(options: dict[str, Any], folder: Path) -> Calls:
-    from rlem.experiments.calls import ANSWERS, Calls
+    from rlem.experiments.calls import ANSWERS, UNRECORDED, Calls
 
     replay: Path | None = options["replay"]
     if options["model"].startswith("recorded:"):
         raise UsageError(
             f"--model {options['model']}: name the model that was recorded, and give --replay FOLDER"
+        )
+    if replay is not None and options["model"] in UNRECORDED:
+        raise UsageError(
+            f"--replay {replay}: no answers of the model {options['model']!r} are recorded, for they are the "
+            "same each time; name the model that was"
         )
     return Calls(
         answers=(replay or folder) / ANSWERS,
@@ -179,17 +198,32 @@ def _calls(options: dict[str, Any], folder: Path) -> Calls:
     )
 
 
-def _workers(model: str, told: Experiment, asked: int | None) -> int:
+def _workers(model: str, told: Experiment, calls: Calls, asked: int | None) -> int:
     if model == "human" or told.environment == "mobile-env":
         return 1  # one person, one device
-    return asked or (8 if model.startswith("openai:") else os.cpu_count() or 1)
+    waits = model.startswith("openai:") and not calls.replay
+    return asked or (8 if waits else os.cpu_count() or 1)
 
 
-def _play(cells: Sequence[Cell], folder: Path, workers: int, ray: str, calls: Calls) -> RlemError | None:
-    """Plays with a progress bar; returns what stopped it."""
-    from rlem.experiments.work import play_cells
+def _play(
+    cells: Sequence[Cell], folder: Path, workers: int, ray: str, calls: Calls
+) -> tuple[RlemError | None, int]:
+    """Plays with a progress bar, or a line for each run where nobody watches. Returns what stopped it, and
+    how many runs this start has finished."""
+    from rlem.experiments.work import is_done, play_cells
 
+    before = {cell.key for cell in cells if is_done(folder, cell)}
+    played: set[str] = set()
     console = Console(stderr=True)
+
+    def finished(cell: Cell) -> None:
+        bar.update(shown, advance=1, description=cell.row)
+        if cell.key not in before | played:
+            played.add(cell.key)
+            if not console.is_terminal:
+                what = f"{cell.row}, {cell.combination}, seed {cell.seed}"
+                click.echo(f"played {len(before) + len(played)}: {what}", err=True)
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         shown = bar.add_task("runs", total=len(cells))
@@ -199,14 +233,17 @@ def _play(cells: Sequence[Cell], folder: Path, workers: int, ray: str, calls: Ca
                 folder,
                 workers=workers,
                 ray=ray,
-                finished=lambda cell: bar.update(shown, advance=1, description=cell.row),
+                finished=finished,
                 calls=calls,
             )
-        except UsageError:
-            raise
+        except BudgetExceededError as error:
+            return BudgetExceededError(
+                f"{error}. The limits are --max-total-tokens and --max-cost-usd: run the same command with a "
+                "higher one to go on; all that is played is kept"
+            ), len(played)
         except RlemError as error:
-            return error
-    return None
+            return error, len(played)
+    return None, len(played)
 
 
 def _list() -> None:

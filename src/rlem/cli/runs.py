@@ -226,6 +226,8 @@ def report(run: Path) -> None:
 
     Works on a run that is still going, too. Example: rlem report runs/webshop-1a2b3c4d
     """
+    if (run / "cells").is_dir():
+        raise UsageError(f"{run} is the folder of an experiment: `rlem reproduce` itself writes its report")
     _report(run, Console())
 
 
@@ -276,6 +278,8 @@ def _execute(
         len(environment.tasks(config.train_tasks)) if config.epochs else 0,
         len(environment.tasks(config.test_tasks)),
     )
+    if (folder.path / "cells").is_dir():
+        raise UsageError(f"{folder.path} is the folder of an experiment: give another --out")
     # Before the folder is made: a mistyped option must not leave a folder that then holds "another run".
     if memory_file is None:
         memory_config(config)

@@ -106,8 +106,10 @@ class TaskSets:
 
     def _check_options(self, cell: Cell) -> None:
         config = cell.config
-        kinds = {task.kind for task in self.tasks(config.test_tasks)}
         try:
+            for spec in (config.train_tasks, *config.later_tasks) if config.epochs else ():
+                self.tasks(spec)
+            kinds = {task.kind for task in self.tasks(config.test_tasks)}
             for kind in config.test_kinds:
                 if kind not in kinds:
                     raise UnknownNameError("kind of tasks", kind, kinds)

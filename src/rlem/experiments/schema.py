@@ -112,7 +112,8 @@ class Experiment(_Part):
 
     name, title          how it is listed
     environment, environment_options   what is played, for at most max_steps an episode
-    size, short          the whole of it, and what ``--short`` plays
+    size, short          the whole of it, and what ``--short`` plays: where the file does not say, all rows on
+                         the same tests, with one seed and one epoch
     train, initial       of rows that name none
     agent_options, memory_options      of all rows; a row's own come on top
     initials, rows       what rows are made of
@@ -127,7 +128,7 @@ class Experiment(_Part):
     environment_options: dict[str, Any] = Field(default_factory=dict)
     max_steps: int = Field(default=15, ge=1)
     size: Size = Size()
-    short: Size = Size(seeds=2)
+    short: Size = Size()
     train: tuple[str, ...] = ("S0",)
     initial: tuple[str, ...] = (NOTHING,)
     agent_options: dict[str, Any] = Field(default_factory=dict)
@@ -137,6 +138,13 @@ class Experiment(_Part):
     baseline: str
     static: str = ""
     whole: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorten(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "short" not in data and isinstance(data.get("size", {}), dict):
+            return {**data, "short": {**data.get("size", {}), "seeds": 1, "epochs": 1}}
+        return data
 
     @model_validator(mode="after")
     def _names(self) -> Experiment:
@@ -233,7 +241,9 @@ _PARTS: Mapping[str, type[_Part]] = {"rows": Row, "initials": Initial, "size": S
 
 def _told(error: ValidationError) -> str:
     """The first fault in words: where it is, what was wrong, what was meant perhaps."""
-    fault = error.errors()[0]
+    faults = error.errors()
+    # A mistyped key that is required is two faults: what was typed says more than what is missing.
+    fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         part = next((_PARTS[str(p)] for p in fault["loc"][:-1] if p in _PARTS), Experiment)

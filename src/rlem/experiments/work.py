@@ -15,9 +15,11 @@ from concurrent.futures import (
 )
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from signal import SIG_IGN, SIGINT, signal
+from threading import current_thread, main_thread
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from rlem.agents.base import REFLEXION
 from rlem.core.errors import RunError, UsageError
@@ -40,6 +42,7 @@ Outcome: TypeAlias = dict[str, Any]
 unknown), broken, memory_size (experiences), kind (of the task)."""
 
 Finished = Callable[[Cell], None]
+T = TypeVar("T")
 
 
 class Pool(Protocol):
@@ -61,7 +64,8 @@ def play_cells(
 ) -> None:
     """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
 
-    Cells with one key are one run. Errors of a cell stop the others, too; what is played is kept. An
+    Cells with one key are one run. Errors of a cell, and Ctrl-C, stop the others, too; what is played is
+    kept. An
     endpoint is waited for, in threads that share its limits; all else is computed, in processes, or on a
     cluster with the address ``ray`` (:mod:`rlem.experiments.ray_pool`).
     """
@@ -103,8 +107,6 @@ def play_cells(
             ) from error
         finally:
             purse.stop()
-            for future in running:
-                future.cancel()
 
 
 def _await(running: dict[Future[None], list[Cell]], finished: Finished | None) -> None:
@@ -121,10 +123,36 @@ def _pool(folder: Path, workers: int, ray: str, *, threads: bool) -> AbstractCon
         from rlem.experiments.ray_pool import RayPool  # a part that not everybody has
 
         return RayPool(ray, folder, workers=workers)
-    if threads:
-        return ThreadPoolExecutor(workers, thread_name_prefix="rlem-cell")
-    # Spawned, not forked: the caller may have threads.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return _Threads(workers, thread_name_prefix="rlem-cell") if threads else _Processes(workers)
+
+
+class _Threads(ThreadPoolExecutor):
+    def __exit__(self, *_: object) -> None:
+        self.shutdown(cancel_futures=True)
+
+
+class _Processes(ProcessPoolExecutor):
+    """Processes that leave Ctrl-C to this one, which ends them: each would go on with the next cell."""
+
+    def __init__(self, workers: int) -> None:
+        self._others = set(active_children())
+        super().__init__(workers, mp_context=get_context("spawn"))  # not forked: the caller may have threads
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **named: Any) -> Future[T]:
+        """As usual; workers, which the first call starts, ignore the signal from their first moment on."""
+        if current_thread() is not main_thread():  # where no signal can be set
+            return super().submit(function, *args, **named)
+        before = signal(SIGINT, SIG_IGN)
+        try:
+            return super().submit(function, *args, **named)
+        finally:
+            signal(SIGINT, before)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # what is being played is as after a kill
+            for process in set(active_children()) - self._others:
+                process.terminate()
+        self.shutdown()
 
 
 def _tell(cells: Iterable[Cell], finished: Finished | None) -> None:
