@@ -15,6 +15,7 @@ from rlem.evidence import (
     spread_interval,
     stability,
 )
+from rlem.evidence.intervals import _drawn_once, least_tasks
 
 Table = dict[tuple[str, int], float]
 
@@ -33,6 +34,20 @@ def test_the_interval_of_ten_coin_flips_is_the_binomial_one() -> None:
     """With 5 of 10 solved the resampled count is binomial(10, 1/2): 2.5 % and 97.5 % lie at 2 and 8."""
     interval = mean_interval(halves(10))
     assert (interval.estimate, interval.low, interval.high) == (0.5, 0.2, 0.8)
+
+
+def test_shared_draws_cannot_be_written_over() -> None:
+    """Statistics of one size of table share their draws: a slip in one must not change the next."""
+    for counts in _drawn_once(3, 2, 10, 0):
+        with pytest.raises(ValueError, match="read-only"):
+            counts[0, 0] = 1.0
+
+
+@pytest.mark.parametrize("comparisons", [1, 2, 5, 30, 33])
+def test_the_fewest_tasks_that_can_conclude(comparisons: int) -> None:
+    """All of them one way, the smallest of so many p-values: this many tasks reach .05, one less does not."""
+    tasks = least_tasks(comparisons)
+    assert comparisons * 2.0 ** (1 - tasks) <= 0.05 < comparisons * 2.0 ** (2 - tasks)
 
 
 def test_stratified_resampling_keeps_the_tasks() -> None:

@@ -204,6 +204,9 @@ def test_rows_that_leave_kinds_out_train_in_stages_or_test_again() -> None:
     kept = next(cell for cell in cells if cell.row == "kept").config
     assert (kept.later_tasks, kept.test_tasks, kept.retest) == (["4:8"], "0:4", True)
     assert (kept.test_epochs, kept.learn) == ("every", "solved")
+    plain = parse(text.replace("curve = true\nlearn", "learn"), "x")
+    again = [cell.config for cell in cells_of(plain, plain.size, initials=fake) if cell.row == "kept"]
+    assert again[0] == kept, "what is forgotten needs a test in between"
 
 
 def test_keys_name_content(tmp_path: Path) -> None:
@@ -345,6 +348,7 @@ def test_played_once_resumed_and_put_side_by_side(tmp_path: Path) -> None:
     assert by_name["one exemplar"].cells == 2
     story = tell(experiment, cells, tmp_path)
     assert story is not None
+    assert story.seed in (0, 1)
     first, *_, last = (record for _, record in story.chapters)
     assert (story.row, first.phase, first.success, last.phase) == ("with memory", "train", False, "eval")
     assert last.success

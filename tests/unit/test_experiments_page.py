@@ -3,11 +3,14 @@
 import re
 from xml.etree import ElementTree
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.runs import HOSTILE
 
 from rlem.experiments.episodes import Told
+from rlem.experiments.findings import HEADINGS, findings, stability_sentence
+from rlem.experiments.forms import to_latex
 from rlem.experiments.page import MOST_STEPS, render_page, ticks
 from rlem.experiments.published import MARK, PUBLISHED, published
 from rlem.experiments.results import (
@@ -119,7 +122,7 @@ def test_every_row_stands_in_both_tables_and_the_plot() -> None:
         assert told in page
     for name in ("alone", "with memory", "worse", "not yet", "late"):
         for id in ("table", "cost"):
-            assert len(re.findall(rf'<tr[^>]*><th class="text">{name}<', section(page, id))) == 1
+            assert len(re.findall(rf'<tr[^>]*><th class="text" scope="row">{name}<', section(page, id))) == 1
     assert list(drawn_rows(page)) == ["with memory", "not yet"], "what is, or will be, compared"
     assert list(drawn_rows(page, place=1)) == ["worse"], "parts are folded"
     for id in ("table", "cost"):
@@ -198,6 +201,7 @@ def test_what_belongs_to_one_row_is_shown() -> None:
     assert list(drawn_rows(page, "stability")) == ["E0, A", "E0, B", "E1, A", "E1, B"]
     told = section(page, "stability")
     assert "varies less than “fixed”" in told
+    assert "4.0<br>" not in section(page, "table")
     assert "50.0 % ± 1.0 points (4 combinations) against 50.0 % ± 10.0 points" in told
     assert "ratio 0.10, difference of the two deviations −9.0 (−20.0 to −3.0)" in told
     assert section(page, "stability").count("50.0 %<br>") == 4
@@ -216,7 +220,9 @@ def test_numbers_of_others_are_marked() -> None:
     page = render_page(results(row("alone"), row("Rememberer"), environment="wikihow"))
     told = section(page, "paper")
     assert MARK in told
-    lines = re.findall(r'<tr><th class="text">(.*?)<.*?</tr>', told.split("<tbody>")[1], re.DOTALL)
+    lines = re.findall(
+        r'<tr><th class="text" scope="row">(.*?)<.*?</tr>', told.split("<tbody>")[1], re.DOTALL
+    )
     assert lines == ["alone", "Rememberer", "Best before it", "Static exemplars", "Rememberer (A)"]
     cells = {
         name: re.findall(r"<td>(.*?)[<]", line)
@@ -227,7 +233,22 @@ def test_numbers_of_others_are_marked() -> None:
     assert cells["Static exemplars"] == ["–", "88.6 %", "–", "2.500", "–", "5.27"]
     assert section(render_page(results()), "paper") == ""
     assert {one.environment for one in PUBLISHED} == {"webshop", "wikihow"}
-    assert [one.success for one in published("webshop")][:2] == [0.36, 0.39]
+    shop = {(one.what, one.where): (one.success, one.score, one.steps) for one in published("webshop")}
+    runs, own = "authors' runs, 100 goals", "reference point of WebShop's own paper"
+    assert shop == {
+        ("Best before it", "published headline, as restated"): (0.36, None, None),
+        ("Rememberer", "published headline, as restated"): (0.39, None, None),
+        ("ReAct", runs): (0.42, 0.716, 7.27),
+        ("Rememberer", runs): (0.37, 0.663, 5.3),
+        ("Rememberer, a later epoch", runs): (0.30, 0.634, 4.59),
+        ("A rule", own): (0.096, None, None),
+        ("The best trained model", own): (0.29, None, None),
+        ("A human expert", own): (0.59, None, None),
+    }
+    assert [one.success for one in published("wikihow")] == [0.89, 0.93, 0.886, 0.914]
+    for said in ("+4 and +2 points", "are a restatement", "±9.6 and ±6.0 points", "Their steps"):
+        assert said in told
+    assert "Theirs</th>" not in told
 
 
 def episode(success: bool, steps: int, advice: list[AdviceRecord]) -> EpisodeRecord:
@@ -246,11 +267,13 @@ def test_episodes_are_shortened_and_annotated() -> None:
         (Chapter(title="A failure", why="It failed.", position=0), episode(False, 20, [])),
         (Chapter(title="A success", why="It cites.", position=1), episode(True, 1, [advice])),
     ]
-    story = Told(row="with memory", combination="none/A", chapters=chapters, learned=[advice])
+    story = Told(row="with memory", combination="none/A", seed=3, chapters=chapters, learned=[advice])
     told = section(render_page(results(), story=story), "episodes")
     assert re.findall(r"<h3>(.*?)</h3>", told) == [
         "A failure", "What memory held of the failed task", "A success",
     ]  # fmt: skip
+    assert "none/A, seed 3" in told
+    assert "Of up to 10 runs of the row" in told
     assert told.count("<pre>") == MOST_STEPS + 1
     assert "and 12 more steps" in told
     assert "more characters]" in told
@@ -279,6 +302,29 @@ def test_nothing_outside_is_named() -> None:
     assert "default-src 'none'; style-src 'unsafe-inline'" in page
 
 
+def test_a_spread_has_its_interval_and_a_weak_interval_its_mark() -> None:
+    """A spread of none may well be one; what says less than it seems has a sign, and the sign has words."""
+    weak = Span(mean=0.5, low=0.4, high=0.6, note="7 tasks only: <too> narrow")
+    page = section(render_page(results(row("alone", success=weak, spread=span(0.0, 0.0, 0.043)))), "table")
+    assert '<td>0.0<br><span class="soft small">0.0 to 4.3</span></td>' in page
+    assert '40.0 to 60.0<abbr title="7 tasks only: &lt;too&gt; narrow">†</abbr>' in page
+    assert "<dt>†</dt><dd>The interval says less than it seems." in page
+
+
+def test_curves_can_be_read_without_the_picture() -> None:
+    """Below them the same numbers stand in a table; every table has a name and its heads a direction."""
+    page = render_page(results(ROWS[0], FULL, training={5: GAIN, 10: GAIN}, environment="wikihow"))
+    told = section(page, "curves")
+    assert "<summary>The same as a table</summary>" in told
+    assert "epoch 2</th>" in told
+    assert '<td>25.0 %<br><span class="soft small">0.0 to 50.0</span></td>' in told
+    assert "own" not in section(page, "training"), "a larger set may hold a smaller one"
+    assert "<table>" not in page
+    for table in re.findall(r"<table[^>]*>", page):
+        assert "aria-label=" in table
+    assert not re.search(r"<th(?![^>]*scope=)[ >]", page)
+
+
 def test_costs_need_a_success() -> None:
     """1,200 tokens an episode with every second one solved are 2,400 a success; with none solved, a dash."""
     assert '2,400<i style="width:100.0%">' in section(render_page(results(ROWS[0])), "cost")
@@ -293,6 +339,69 @@ def test_a_page_of_nothing_played() -> None:
     page = render_page(results(ROWS[3]))
     assert "No row can be compared" in page
     assert re.findall(r'<h2 id="(\w+)">', page) == ["says", "table", "differences", "cost", "obtained"]
+
+
+def test_five_tasks_conclude_nothing() -> None:
+    """Neither better nor perhaps better, however far from zero the interval; nor steadier."""
+    few = {"mean": 0.4, "low": 0.2, "high": 0.6, "p_value": 0.0625, "p_adjusted": 0.0625, "exact": True}
+    for tasks, place in ((5, 3), (6, 2)):
+        gain = Compared.model_validate({**few, "tasks": tasks, "seeds": 2})
+        one = row("with memory", gain=gain)
+        assert len(findings(results(one))[HEADINGS[place]]) == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "tasks", "said"),
+    [(-0.2, -0.1, 8, "varies less than"), (0.1, 0.2, 8, "varies more than"), (-0.1, 0.1, 8, "neither"),
+     (-0.2, -0.1, 5, "neither")],
+)  # fmt: skip
+def test_steadier_is_less_spread(low: float, high: float, tasks: int, said: str) -> None:
+    """A difference of spreads below zero is less, above it more; around it, or of few tasks, neither."""
+    some = Span(mean=0.1, low=0.0, high=0.2)
+    found = Stability(spread=some, static=some, difference=Span(mean=(low + high) / 2, low=low, high=high))
+    one = FULL.model_copy(update={"stability": found, "tasks": tasks})
+    assert said in stability_sentence(results(row("fixed"), one, static="fixed"), one)
+
+
+AWKWARD = "*[100] % & _x_\n#1 $y$ {z} \\d ~ ^ <a> −"
+
+
+def test_latex_compiles_in_principle() -> None:
+    """One table a group, for booktabs, with model and n: environments nest, braces close, every line of a
+    table has as many cells as it has columns, and what is special to LaTeX in a name is escaped."""
+    weak = Span(mean=0.25, low=0.0, high=0.625, note="8 tasks only")
+    few = row("one & only", "Training", tasks=6, success=weak)
+    tex = to_latex(results(row(AWKWARD), *ROWS[1:], few))
+    assert tex.startswith("% Needs")
+    body = tex.partition("\n")[2]
+    nested: list[str] = []
+    for what, name in re.findall(r"\\(begin|end)\{(\w+)\}", body):
+        if what == "begin":
+            nested.append(name)
+        else:
+            assert nested.pop() == name
+    assert nested == []
+    plain = re.sub(r"\\[%&_#${}]", "", body)
+    assert plain.count("{") == plain.count("}")
+    assert not re.search(r"[%#_~^<>−]", plain)
+    assert plain.count("$") % 2 == 0
+    assert set(re.findall(r"\\([a-z]+)", plain)) <= {
+        *("begin", "end", "centering", "footnotesize", "setlength", "tabcolsep", "caption", "toprule"),
+        *("midrule", "bottomrule", "textless", "textgreater", "textbackslash", "textasciitilde"),
+        "textasciicircum",
+        "dag",
+    }
+    tables = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n\\toprule\n(.*?)\\bottomrule", plain, re.DOTALL)
+    assert len(tables) == 3
+    for columns, lines in tables:
+        for line in lines.replace("\\midrule\n", "").splitlines():
+            assert line.endswith(r" \\")
+            assert line.count("&") == len(columns) - 1
+        assert columns == "lrrrrrrr"
+    assert "{}*[100]" in body, "a bracket or star there would be taken for an option of the line before"
+    assert "2 seeds, 95" in body
+    assert r"one \& only & 6 & 25.0 [0.0, 62.5]\dag{} & 1.00 &" in body, "its own number of tasks"
+    assert "Model: embedded. It is not an LLM." in body
 
 
 @given(st.floats(-1, 0), st.floats(0, 1))

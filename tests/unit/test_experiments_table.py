@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from rlem.evidence.power import corrected_effect, detectable_effect, observed_variation
 from rlem.experiments.cells import Cell, Ready, cells_of
 from rlem.experiments.findings import (
     HEADINGS,
+    LEGEND,
     findings,
     kept_sentence,
+    kinds_sentence,
     power_sentence,
     stability_sentence,
     verdict,
@@ -168,7 +170,7 @@ def test_gains_are_paired_by_task_and_seed(results: Results) -> None:
     assert row.gain.mean == pytest.approx(5.5 / 8)
     assert row.gain.p_value == pytest.approx(2 / 2**6)
     assert row.gain.exact
-    assert (row.gain.tasks, row.gain.seeds) == (8, 2)
+    assert (row.gain.tasks, row.gain.seeds, row.gain.runs) == (8, 2, 8)
     assert row.gain.detectable is not None
     assert results.row("alone").gain is None  # type: ignore[union-attr]
     assert row.sensitivity == row.gain.detectable
@@ -189,8 +191,9 @@ def test_the_worth_of_a_part_is_the_whole_minus_the_row(results: Results) -> Non
     assert row is not None
     assert row.worth is not None
     assert row.worth.mean == pytest.approx((7.5 - 4) / 8)
-    assert row.worth.low > 0
+    assert 0 < row.worth.low < row.worth.mean < row.worth.high
     assert row.sensitivity == row.worth.detectable
+    assert row.against == "with memory"
     assert all(found.worth is None for found in results.rows if found.group == "Agents")
 
 
@@ -201,6 +204,130 @@ def test_p_values_are_corrected_within_their_family(results: Results) -> None:
         least = min(tested, key=lambda found: found.p_value)
         assert len(tested) > 1
         assert least.p_adjusted == pytest.approx(min(1.0, len(tested) * least.p_value))
+        assert {found.comparisons for found in tested} == {len(tested)}
+
+
+def test_what_would_be_seen_is_what_the_corrected_test_sees(results: Results) -> None:
+    """By hand: a claim of one of m = 5 needs the level .05 / 5, so 2.576 + .842 standard errors in place of
+    1.960 + .842; the kinds' four tasks cannot reach .05 / 2 even if all point one way: 2^-3 > .025."""
+    row = results.row("one & only")
+    assert row is not None
+    assert row.gain is not None
+    differences = {(task, n): float(2 <= i < 4) for i, task in enumerate(TASKS) for n in range(8)}
+    alone = detectable_effect(observed_variation(differences), tasks=8, seeds=8)
+    assert row.gain.comparisons == 5
+    assert row.gain.detectable == pytest.approx(alone * (2.57583 + 0.84162) / (1.95996 + 0.84162), rel=1e-4)
+    for kind in results.row("unseen").kinds:  # type: ignore[union-attr]
+        for compared in (kind.gain, kind.gain_trained):
+            assert compared is not None
+            assert compared.detectable is None
+    told = findings(results)[HEADINGS[3]]
+    assert all(
+        ("with so few tasks no difference can be seen" in claim) == ("kind" in claim) for claim in told
+    )
+    assert corrected_effect(0.1, comparisons=30, tasks=11) is not None
+    assert corrected_effect(0.1, comparisons=30, tasks=10) is None, "30 / 2^9 > .05"
+
+
+def test_an_interval_that_says_less_than_it_seems_is_marked(results: Results) -> None:
+    """Eight tasks are few, and so marked in every form, with words; one seed alone is said, too."""
+    row = results.row("with memory")
+    assert row is not None
+    assert row.gain is not None
+    assert row.success is not None
+    assert row.success.note == row.gain.note == "8 tasks only: the interval is somewhat too narrow"
+    claims = [claim for told in findings(results).values() for claim in told]
+    assert all(")†, p " in claim for claim in claims)
+    assert "25.0 | 0.0 to 62.5† |" in to_markdown(results)
+    assert f"†: {LEGEND}" in to_markdown(results)
+    assert r"25.0 [0.0, 62.5]\dag{}" in to_latex(results)
+    assert r" \dag{}: the interval says less" in to_latex(results)
+
+
+def test_one_run_says_nothing_of_others(tiny: Experiment, cells: list[Cell], tmp_path: Path) -> None:
+    """Its interval is about tasks alone, and says so."""
+    outcome(tmp_path, cells[0], solved(2))
+    row = table(tiny, cells, tmp_path).rows[0]
+    assert row.success is not None
+    assert kinds_sentence(table(tiny, cells, tmp_path), row).endswith("On the same tasks: the baseline.")
+    assert row.success.note.endswith("; one run only: the interval says nothing of other runs")
+
+
+def test_better_and_the_middle_half(results: Results) -> None:
+    """By hand: two ties, five tasks won, the last won by half of the runs; of rewards 60 in 64 are 1, so the
+    middle half is all ones, which the mean is not."""
+    row = results.row("with memory")
+    assert row is not None
+    assert row.improvement is not None
+    assert row.improvement.mean == pytest.approx((2 * 0.5 + 5 + 0.75) / 8)
+    assert row.middle is not None
+    assert row.reward is not None
+    assert (row.middle.mean, row.reward.mean) == (1.0, 60 / 64)
+
+
+def test_the_last_epoch_of_a_curve_is_the_row(results: Results) -> None:
+    """One number has one interval, wherever it stands."""
+    row = results.row("with memory")
+    assert row is not None
+    assert row.curve[1] == row.success
+
+
+def test_rows_meet_on_the_same_training_set(tiny: Experiment, cells: list[Cell], tmp_path: Path) -> None:
+    """A against A and B against B differ nowhere; each against the mean of both would."""
+    for cell in cells:
+        if cell.row in ("with memory", "one & only"):
+            done = solved(8 if cell.train == "A" else 4)
+            outcome(tmp_path, cell, done, done) if cell.row == "with memory" else outcome(
+                tmp_path, cell, done
+            )
+    row = table(tiny, cells, tmp_path).row("one & only")
+    assert row is not None
+    assert row.worth is not None
+    assert (row.worth.low, row.worth.mean, row.worth.high) == (0.0, 0.0, 0.0)
+
+
+PEER = """
+[[rows]]
+name = "seen"
+group = "Training"
+initial = ["none"]
+train = ["A"]
+"""
+
+
+@pytest.mark.parametrize(("played", "other", "share"), [(True, "seen", 0.5), (False, "with memory", 1.0)])
+def test_unseen_kinds_meet_what_was_trained_on_the_same_tasks(
+    tmp_path: Path, played: bool, other: str, share: float
+) -> None:
+    """The row of the same method and training set, where it is played; else the whole method, and the
+    findings say that it was trained on other tasks."""
+    experiment = parse(TEXT + PEER, "tiny.toml")
+    initials = {name: Ready(path=Path("x"), digest=name) for name in ("E0", "E1")}
+    cells = cells_of(experiment, experiment.size, initials=initials)
+    for cell in cells:
+        if cell.row == "unseen":
+            outcome(tmp_path, cell, dict.fromkeys(TASKS[:4] if cell.unseen == "north" else TASKS[4:], 0.0))
+        elif cell.row == "seen" and played:
+            outcome(tmp_path, cell, solved(4) | {"t0": 0.0, "t1": 0.0})
+        elif cell.row in ("alone", "with memory"):
+            outcome(tmp_path, cell, solved(8 if cell.row == "with memory" else 0))
+    results = table(experiment, cells, tmp_path)
+    row = results.row("unseen")
+    assert row is not None
+    assert (row.against, row.same_training) == (other, played)
+    north = row.kinds[0]
+    assert north.trained is not None
+    assert north.gain_trained is not None
+    assert (north.trained.mean, north.gain_trained.mean) == (share, -share)
+    assert north.gain_trained.p_adjusted is not None
+    assert row.worth is not None
+    assert row.worth.mean == pytest.approx(share / 2 if played else 1.0)
+    claims = [claim for told in findings(results).values() for claim in told]
+    (told,) = [claim for claim in claims if "kind north, against" in claim and "alone" not in claim]
+    assert ("“seen”" in told) == played
+    assert ("the whole method (trained on other tasks)" in told) == (not played)
+    assert ("another training set" in kinds_sentence(results, row)) == (not played)
+    assert "vs all kinds" in to_markdown(results)
 
 
 def test_stability_is_a_difference_of_spreads(results: Results) -> None:
@@ -229,8 +356,9 @@ def test_kinds_are_compared_on_their_own_tasks(results: Results) -> None:
     assert (north.baseline.mean, north.gain.mean) == (0.5, 0.5)
     assert south.gain is not None
     assert south.gain.mean == 1.0
-    assert south.gain_whole is not None
-    assert south.gain_whole.mean == pytest.approx(1 / 8)
+    assert south.gain_trained is not None
+    assert south.gain_trained.mean == pytest.approx(1 / 8)
+    assert south.gain_trained.p_adjusted == 1.0
     assert row.tasks == 8, "kinds are one row"
     assert south.gain.p_adjusted == pytest.approx(2 * south.gain.p_value)
 
@@ -245,6 +373,7 @@ def test_what_is_forgotten_is_own_minus_later(results: Results) -> None:
     assert row.kept.forgotten.mean == pytest.approx(2 / 6)
     assert row.gain is None, "the baseline never played these tasks"
     assert "forgotten: +33.3 points" in kept_sentence(row)
+    assert kept_sentence(row).endswith("p 0.500, not corrected.")
 
 
 def test_curves_and_memory_by_epoch(results: Results) -> None:
@@ -295,16 +424,18 @@ def test_a_finding_needs_interval_and_corrected_test(
     assert [len(claims) for claims in found.values()] == [int(place == heading) for place in range(4)]
     (claim,) = found[HEADINGS[heading]]
     assert claim.startswith("“with memory” against “alone”: ")
-    assert ("12.5 would be seen" in claim) == (heading == 3)
+    assert ("; to be seen it takes at least about 12.5" in claim) == (heading == 3)
     assert ("p < 0.001" in claim) == (p_adjusted < 0.0005)
     assert verdict(only).count("none") == (1 if heading < 2 else 2)
 
 
 def test_every_comparison_is_told_once(results: Results) -> None:
-    """Agents against baseline and static, parts against the whole, kinds against the baseline."""
+    """Agents against baseline and static, parts against the whole, kinds against the baseline and the
+    whole."""
     claims = [claim for told in findings(results).values() for claim in told]
-    assert len(claims) == len(set(claims)) == (1 + 2) + 3 + 2
-    assert "With 8 tasks and 2 seeds" in power_sentence(results)
+    assert len(claims) == len(set(claims)) == (1 + 2) + 3 + 2 * 2
+    assert "With 8 tasks and 2 to 8 runs a row" in power_sentence(results)
+    assert "by the test corrected for" in power_sentence(results)
 
 
 def test_forms_have_every_number(results: Results) -> None:
@@ -312,8 +443,9 @@ def test_forms_have_every_number(results: Results) -> None:
     a row."""
     text = to_markdown(results)
     for told in (
-        "| alone | 25.0 |", "One exemplar at most.", "A program.", "thinks, plans: a program cannot.",
-        "rlem reproduce tiny.toml", "made up", "| kept | 0.0 [0.0, 0.0] |", "| 40 | 50.0 |", "south",
+        "| alone | 8 | 25.0 |", "| 1.00 [1.00, 1.00]† |", "p (Holm) |",
+        "One exemplar at most.", "A program.", "thinks, plans: a program cannot.",
+        "rlem reproduce tiny.toml", "made up", "| kept | 0.0 [0.0, 0.0]† |", "| 40 | 50.0 |", "south",
         "forgotten", results.code,
     ):  # fmt: skip
         assert told in text
@@ -327,44 +459,6 @@ def test_forms_have_every_number(results: Results) -> None:
     assert lines[0]["gain_mean"] == ""
 
 
-AWKWARD = r"100 % & _x_ #1 $y$ {z} \d ~ ^ <a> −"
-
-
-def test_latex_compiles_in_principle(results: Results) -> None:
-    """One table a group, for booktabs, with model and n: environments nest, braces close, every line of a
-    table has as many cells as it has columns, and what is special to LaTeX in a name is escaped."""
-    first, *others = results.rows
-    awkward = results.model_copy(update={"rows": (first.model_copy(update={"name": AWKWARD}), *others)})
-    tex = to_latex(awkward)
-    assert tex.startswith("% Needs")
-    body = tex.partition("\n")[2]
-    nested: list[str] = []
-    for what, name in re.findall(r"\\(begin|end)\{(\w+)\}", body):
-        if what == "begin":
-            nested.append(name)
-        else:
-            assert nested.pop() == name
-    assert nested == []
-    plain = re.sub(r"\\[%&_#${}]", "", body)
-    assert plain.count("{") == plain.count("}")
-    assert not re.search(r"[%#_~^<>−]", plain)
-    assert plain.count("$") % 2 == 0
-    assert set(re.findall(r"\\([a-z]+)", plain)) <= {
-        *("begin", "end", "centering", "footnotesize", "setlength", "tabcolsep", "caption", "toprule"),
-        *("midrule", "bottomrule", "textless", "textgreater", "textbackslash", "textasciitilde"),
-        "textasciicircum",
-    }
-    tables = re.findall(r"\\begin\{tabular\}\{(\w+)\}\n\\toprule\n(.*?)\\bottomrule", plain, re.DOTALL)
-    assert len(tables) == 3
-    for columns, lines in tables:
-        for line in lines.replace("\\midrule\n", "").splitlines():
-            assert line.endswith(r" \\")
-            assert line.count("&") == len(columns) - 1
-    assert "8 test tasks, 2 seeds" in body
-    assert "Model: embedded. A program." in body
-    assert r"one \& only &" in body
-
-
 def test_rows_without_runs_have_blanks(tiny: Experiment, cells: list[Cell], tmp_path: Path) -> None:
     """Not zeros; a spread, a gain or a curve that cannot be known is not there; all forms can be made."""
     outcome(tmp_path, cells[0], solved(2))
@@ -373,9 +467,9 @@ def test_rows_without_runs_have_blanks(tiny: Experiment, cells: list[Cell], tmp_
     empty = results.rows[2]
     assert empty.missing == 8
     assert empty.success is None
-    assert "| with memory |  |  |" in to_markdown(results)
+    assert "| with memory |  |  |  |" in to_markdown(results)
     assert to_csv(results).count("\n") == 1 + len(results.rows)
-    assert "with memory &  &  &" in to_latex(results)
+    assert "with memory &  &  &  &" in to_latex(results)
     assert verdict(results) == "No row can be compared with the baseline yet."
     assert power_sentence(results) == ""
     assert results.training == {}

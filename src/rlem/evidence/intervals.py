@@ -44,7 +44,20 @@ the task counts. What a draw leaves undefined is nan and passed over."""
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-LEAST_TASKS = 6
+
+
+def least_tasks(comparisons: int = 1) -> int:
+    """The fewest tasks with which a sign test, corrected for so many comparisons m, can reach the 5 % level.
+
+        m 2^(1 - tasks) <= .05:   all tasks one way, the smallest p-value of the m (Bonferroni, Holm)
+
+    >>> least_tasks(), least_tasks(30)
+    (6, 11)
+    """
+    return math.ceil(1 + math.log2(comparisons / (1 - CONFIDENCE)))
+
+
+LEAST_TASKS = least_tasks()
 """With fewer tasks even a sign test cannot reach the 5 % level (2 / 2^5 > .05): nothing is concluded."""
 
 METHOD = (
@@ -269,7 +282,9 @@ def _resampled(
         size = min(block, resamples - start)
         if scheme == "crossed":
             once = size == resamples  # what fits in one block is kept: tables of one experiment share it
-            drawn, columns = _kept(tasks, seeds, size, seed) if once else _drawn(rng, tasks, seeds, size)
+            drawn, columns = (
+                _drawn_once(tasks, seeds, size, seed) if once else _drawn(rng, tasks, seeds, size)
+            )
         for low in range(0, size, step):
             chunk = slice(low, min(low + step, size))
             if scheme == "crossed":
@@ -294,8 +309,11 @@ def _drawn(rng: np.random.Generator, tasks: int, seeds: int, size: int) -> tuple
 
 
 @lru_cache(maxsize=4)
-def _kept(tasks: int, seeds: int, size: int, seed: int) -> tuple[Array, Array]:
-    return _drawn(np.random.default_rng(seed), tasks, seeds, size)
+def _drawn_once(tasks: int, seeds: int, size: int, seed: int) -> tuple[Array, Array]:
+    found = _drawn(np.random.default_rng(seed), tasks, seeds, size)
+    for counts in found:
+        counts.setflags(write=False)  # many statistics share them
+    return found
 
 
 def _equal(arms: Sequence[Values]) -> bool:

@@ -20,7 +20,7 @@ from statistics import NormalDist
 import numpy as np
 
 from rlem.core.errors import UsageError
-from rlem.evidence.intervals import CONFIDENCE, Array, Values
+from rlem.evidence.intervals import CONFIDENCE, Array, Values, least_tasks
 
 POWER = 0.8
 _NORMAL = NormalDist()
@@ -105,6 +105,23 @@ def detectable_effect(
     return (_quantile(confidence, two_sided=True) + _quantile(power)) * variation.standard_error(
         tasks=tasks, seeds=seeds
     )
+
+
+def corrected_effect(effect: float, *, comparisons: int, tasks: int) -> float | None:
+    """What becomes of a :func:`detectable_effect` that is looked for by one of m corrected comparisons.
+
+        effect (quantile(1 - a / 2m) + quantile(power)) / (quantile(1 - a / 2) + quantile(power)),   a = .05
+
+    By the strictest step of Holm's correction, level a / m. None where even so many tasks that all point
+    one way cannot reach that level. Where few tasks differ the sign test needs more than this.
+
+    >>> round(corrected_effect(0.1, comparisons=30, tasks=70), 3)
+    0.142
+    """
+    if tasks < least_tasks(comparisons):
+        return None
+    alone, corrected = (_quantile(1 - (1 - CONFIDENCE) / m, two_sided=True) for m in (1, comparisons))
+    return effect * (corrected + _quantile(POWER)) / (alone + _quantile(POWER))
 
 
 def power_of(

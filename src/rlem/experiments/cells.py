@@ -128,6 +128,9 @@ def _config(
     experiment: Experiment, row: Row, size: Size, train: str, unseen: str, seed: int, ready: Ready | None
 ) -> RunConfig:
     epochs = size.epochs if row.epochs is None else row.epochs
+    often = (
+        row.curve or row.agent == REFLEXION or (row.retest and row.later)
+    )  # what is forgotten needs a before
     return RunConfig(
         environment=experiment.environment,
         environment_options=experiment.environment_options,
@@ -138,7 +141,7 @@ def _config(
         without_kinds=[unseen] if unseen else [],
         test_tasks=train if row.retest else size.test,
         test_kinds=[unseen] if unseen else [],
-        test_epochs="every" if row.curve or row.agent == REFLEXION else "last",
+        test_epochs="every" if often else "last",
         retest=row.retest,
         epochs=epochs if row.agent in (*MEMORY_AGENTS, REFLEXION) else 0,
         seeds=[seed],

@@ -16,6 +16,10 @@ from rlem.reports.story import Chapter, pick_story
 from rlem.runner.records import AdviceRecord, EpisodeRecord
 
 MOST_CELLS = 10
+RULE = (
+    f"Of up to {MOST_CELLS} runs of the row, in order, the first with the whole of such a story is told,"
+    " else the one with the most of it: a clear example, not a typical one."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,7 @@ class Told:
 
     row: str
     combination: str
+    seed: int
     chapters: Sequence[tuple[Chapter, EpisodeRecord]]
     learned: Sequence[AdviceRecord]
 
@@ -62,7 +67,13 @@ def _of_cell(cell: Cell, control: Cell | None, folder: Path) -> Told:
     chapters = pick_story(run, agent)
     records = file.at(chapter.position for chapter in chapters)
     told = list(zip(chapters, records, strict=True))
-    return Told(row=cell.row, combination=cell.combination, chapters=told, learned=_learned(records))
+    return Told(
+        row=cell.row,
+        combination=cell.combination,
+        seed=cell.seed,
+        chapters=told,
+        learned=_learned(records),
+    )
 
 
 def _learned(records: Sequence[EpisodeRecord]) -> list[AdviceRecord]:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from rlem.experiments.results import Compared, Results, RowResult
+from rlem.evidence.intervals import LEAST_TASKS, least_tasks
+from rlem.experiments.results import Compared, Results, RowResult, Span
 from rlem.reports import wording
 
 ALPHA = 0.05
 CHANCE = "random"
 """The agent that wins by chance alone."""
+MARK = "†"
+LEGEND = (
+    "the interval says less than it seems. Below 20 tasks it covers less than 95 %, and below 6 nothing is "
+    "concluded; of one run it says nothing of other runs; values that are all equal, or nearly all, do not "
+    "show how uncertain they are."
+)
+"""What the mark means."""
 
 HEADINGS = (
     "Better, beyond chance",
@@ -25,17 +33,23 @@ def findings(results: Results) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {heading: [] for heading in HEADINGS}
     for text, compared in _claims(results):
         place = {1: 0, -1: 1}.get(sure(compared), 2 if _apart(compared) or _tested(compared) else 3)
-        seen = ""
-        if place == 3 and compared.detectable is not None:
-            seen = f"; {100 * compared.detectable:.1f} would be seen"
+        seen = _would_be_seen(compared) if place == 3 else ""
         found[HEADINGS[place]].append(f"{text}: {in_points(compared)}{seen}")
     return found
+
+
+def _would_be_seen(compared: Compared) -> str:
+    if compared.tasks < least_tasks(compared.comparisons):
+        return "; with so few tasks no difference can be seen"
+    if compared.detectable is None:
+        return ""
+    return f"; to be seen it takes at least about {100 * compared.detectable:.1f}"
 
 
 def _claims(results: Results) -> Iterator[tuple[str, Compared]]:
     for row in results.rows:
         if row.worth:
-            yield f"The whole method against “{row.name}”", row.worth
+            yield f"{against(results, row)} against “{row.name}”", row.worth
         elif row.gain and not row.kinds:
             yield f"“{row.name}” against “{results.baseline}”", row.gain
             if row.gain_static and row.agent != CHANCE:
@@ -43,6 +57,25 @@ def _claims(results: Results) -> Iterator[tuple[str, Compared]]:
         for kind in row.kinds:
             if kind.gain:
                 yield f"“{row.name}”, kind {kind.kind}, against “{results.baseline}”", kind.gain
+            if kind.gain_trained:
+                other = against(results, row).replace("The whole", "the whole", 1)
+                yield f"“{row.name}”, kind {kind.kind}, against {other}", kind.gain_trained
+
+
+def against(results: Results, row: RowResult) -> str:
+    """The row that this one's worth and kinds are compared with, in words."""
+    name = "The whole method" if row.against in ("", results.whole) else f"“{row.against}”"
+    return name if row.same_training or not row.kinds else f"{name} (trained on other tasks)"
+
+
+def kinds_sentence(results: Results, row: RowResult) -> str:
+    """What the kinds of a row are compared with."""
+    training = "the same training set with that kind in it" if row.same_training else "another training set"
+    other = f", and “{row.against}”, which has {training}" if row.against else ""
+    return (
+        f"“{row.name}”: trained without a kind of tasks, tested on that kind alone. On the same tasks: the "
+        f"baseline{other}."
+    )
 
 
 def sure(compared: Compared) -> int:
@@ -51,8 +84,8 @@ def sure(compared: Compared) -> int:
 
 
 def _apart(compared: Compared) -> bool:
-    """Whether the interval excludes zero."""
-    return compared.low > 0 or compared.high < 0
+    """Whether the interval excludes zero, and is of tasks enough to say so."""
+    return compared.tasks >= LEAST_TASKS and (compared.low > 0 or compared.high < 0)
 
 
 def _tested(compared: Compared) -> bool:
@@ -61,12 +94,19 @@ def _tested(compared: Compared) -> bool:
 
 
 def in_points(compared: Compared) -> str:
-    """The difference with its interval and its p-value, corrected where it is one of several."""
+    """The difference with its interval and its p-value, which is not always corrected or exact."""
     p_value = compared.p_value if compared.p_adjusted is None else compared.p_adjusted
     return (
         f"{wording.points(compared.mean)} points ({wording.points(compared.low)} to "
-        f"{wording.points(compared.high)}), p {chance(p_value)}"
+        f"{wording.points(compared.high)}){mark(compared)}, p {chance(p_value)}"
+        f"{', not corrected' if compared.p_adjusted is None else ''}"
+        f"{'' if compared.exact else ', by drawn signs'}"
     )
+
+
+def mark(span: Span | None) -> str:
+    """The sign of an interval that says less than it seems."""
+    return MARK if span and span.note else ""
 
 
 def chance(p_value: float | None) -> str:
@@ -93,12 +133,13 @@ def power_sentence(results: Results) -> str:
     if not gains:
         return ""
     sizes = sorted(gain.detectable for gain in gains if gain.detectable is not None)
-    tasks, seeds = max(gain.tasks for gain in gains), max(gain.seeds for gain in gains)
+    tasks, runs = max(gain.tasks for gain in gains), sorted({gain.runs for gain in gains})
+    played = wording.count(runs[-1], "run") if len(runs) == 1 else f"{runs[0]} to {runs[-1]} runs"
     return (
-        f"With {wording.count(tasks, 'task')} and {wording.count(seeds, 'seed')} a difference of about "
+        f"With {wording.count(tasks, 'task')} and {played} a row, a difference of at least about "
         f"{100 * statistics.median(sizes):.0f} points from the baseline is found in four of five cases "
-        f"({100 * sizes[0]:.0f} to {100 * sizes[-1]:.0f} by row, before the correction). A smaller one may "
-        "well be there."
+        f"({100 * sizes[0]:.0f} to {100 * sizes[-1]:.0f} by row; by the test corrected for "
+        f"{wording.count(gains[0].comparisons, 'comparison')}). A smaller one may well be there."
     )
 
 
@@ -108,7 +149,8 @@ def stability_sentence(results: Results, row: RowResult) -> str:
     if found is None or static is None or not row.success or not static.success:
         return ""
     low, high = found.difference.low, found.difference.high
-    said = "less" if high < 0 else "more" if low > 0 else "neither surely more nor surely less"
+    unsure = "neither surely more nor surely less"
+    said = unsure if row.tasks < LEAST_TASKS else "less" if high < 0 else "more" if low > 0 else unsure
     means = [
         f"{wording.percent(one.success.mean)} ± {100 * spread.mean:.1f} points "
         f"({wording.count(len(one.combinations), 'combination')})"
@@ -119,7 +161,8 @@ def stability_sentence(results: Results, row: RowResult) -> str:
     return (
         f"“{row.name}” varies {said} than “{results.static}” over what it begins with: mean and standard "
         f"deviation {means[0]} against {means[1]}; {ratio}difference of the two deviations "
-        f"{wording.points(found.difference.mean)} ({wording.points(low)} to {wording.points(high)})."
+        f"{wording.points(found.difference.mean)} ({wording.points(low)} to {wording.points(high)})"
+        f"{mark(found.difference)}."
     )
 
 

@@ -8,34 +8,42 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from rlem.experiments.findings import (
+    LEGEND,
+    MARK,
     chance,
     facts,
     findings,
     kept_sentence,
+    kinds_sentence,
     left_out,
+    mark,
     power_sentence,
     stability_sentence,
     verdict,
 )
-from rlem.experiments.published import MARK, SOURCE, Beside, beside
+from rlem.experiments.published import CAUTION, SOURCE, Beside, beside
+from rlem.experiments.published import MARK as THEIRS
 from rlem.experiments.results import Compared, Kind, Results, RowResult, Span
 from rlem.reports import wording
 
 # -- Markdown ---------------------------------------------------------------------------------------------
 
 _SCORES = (
-    *("row", "success %", "95 %", "reward", "middle half", "vs baseline", "95 %", "p (Holm)", "P(better)"),
-    *("vs static", "95 %", "p (Holm)", "detectable", "spread"),
+    *("row", "tasks", "success %", "95 %", "reward", "middle half", "vs baseline", "95 %", "p (Holm)"),
+    *("P(better)", "vs static", "95 %", "p (Holm)", "detectable", "spread"),
 )
 _COSTS = ("row", "runs", "steps", "tokens", "tokens a success", "$ a success", "experiences", "broken")
 _WORDS = (
     "vs baseline, vs static: difference of success in points, paired by task and seed. worth: success of the "
-    "whole method minus the row's, which lacks or changes a part of it. p: exact sign-flip test over tasks, "
-    "corrected for the number of rows compared (Holm). P(better): chance that a run earns more on a task "
-    "than one of the baseline. middle half: interquartile mean of the reward. detectable: the difference "
-    "from the baseline (of a part: its worth) that so many tasks and seeds find in four of five cases. "
-    "spread: standard deviation of success over initial experiences and training sets, in points, freed of "
-    "sampling noise. Costs are of test episodes after the last epoch; training is not counted."
+    "whole method minus the row's, which lacks or changes a part of it; of unseen kinds: that of the row "
+    "with the same training set. p: exact sign-flip test over tasks, corrected for the number of rows "
+    "compared (Holm). P(better): chance that a run earns more on a task than one of the baseline; a tie "
+    "counts half. middle half: interquartile mean of the reward. detectable: the difference from the "
+    "baseline (of a part: its worth) that so many tasks and runs find in four of five cases, by the "
+    "corrected test; where few tasks differ it takes more. spread: standard deviation of success over "
+    "initial experiences and training sets, in points, freed of sampling noise. Brackets: 95 % intervals. "
+    "Costs are of test episodes after the last epoch; training is not counted. "
+    f"{MARK}: {LEGEND}"
 )
 
 
@@ -96,6 +104,7 @@ def _more(results: Results) -> Iterator[str]:
         yield _table(("tasks", "success %", "95 %"), lines)
     if kinds := [_kind(row, kind) for row in results.rows for kind in row.kinds]:
         yield "## Unseen kinds of tasks"
+        yield _list(kinds_sentence(results, row) for row in results.rows if row.kinds)
         yield _table(_KINDS, kinds)
     if kept := [text for row in results.rows if (text := kept_sentence(row))]:
         yield "## Early tasks after later training"
@@ -104,21 +113,24 @@ def _more(results: Results) -> Iterator[str]:
 
 _KINDS = (
     *("row", "kind", "tasks", "success %", "95 %", "baseline %", "vs baseline", "95 %", "p (Holm)"),
-    *("whole %", "vs whole", "95 %"),
+    *("all kinds %", "vs all kinds", "95 %", "p (Holm)"),
 )
 
 
 def _kind(row: RowResult, kind: Kind) -> tuple[str, ...]:
     told = (row.name, kind.kind, str(kind.tasks), *_share(kind.success), _share(kind.baseline)[0])
-    return (*told, *_change(kind.gain), _share(kind.whole)[0], *_change(kind.gain_whole)[:2])
+    return (*told, *_change(kind.gain), _share(kind.trained)[0], *_change(kind.gain_trained))
 
 
 def _beside(results: Results) -> Iterator[str]:
     if not (lines := beside(results)):
         return
     yield "## Beside the paper"
-    yield f"Theirs: {MARK}. {SOURCE}."
-    head = ("row", "success %", "95 %", "theirs", "reward", "theirs", "steps", "theirs", "where")
+    yield f"Theirs: {THEIRS}. {SOURCE}. {CAUTION}"
+    head = (
+        *("row", "success %", "95 %", "their success %", "reward", "their reward", "steps", "their steps"),
+        "where",
+    )
     yield _table(head, map(_pair, lines))
 
 
@@ -135,23 +147,24 @@ def _pair(line: Beside) -> tuple[str, ...]:
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """Columns without any value are left out."""
     body = list(lines)
-    told = [head, ["---"] * len(head), *body]
+    told: list[Sequence[str]] = [head, ["---"] * len(head), *body]
     used = [index for index in range(len(head)) if index == 0 or any(line[index] for line in body)]
     told = [[line[index] for index in used] for line in told]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in told)
+    cells = ([" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in told)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _list(items: Iterable[str]) -> str:
-    return "\n".join(f"- {item}" for item in items)
+    return "\n".join(f"- {' '.join(item.split())}" for item in items)
 
 
 def _scores(row: RowResult, worth: bool) -> tuple[str, ...]:
     seen = row.sensitivity
     return (
-        *(row.name, *_share(row.success), _number(row.reward), _number(row.middle)),
-        *(*_change(row.gain), _number(row.improvement)),
+        *(row.name, str(row.tasks) if row.success else "", *_share(row.success), _ended(row.reward)),
+        *(_ended(row.middle), *_change(row.gain), _ended(row.improvement)),
         *_change(row.worth if worth else row.gain_static),
-        *(_short(seen and 100 * seen, 1), _short(100 * row.spread.mean if row.spread else None, 1)),
+        *(_short(seen and 100 * seen, 1), " ".join(_bracketed(*_share(row.spread)))),
     )
 
 
@@ -170,18 +183,23 @@ def _costs(row: RowResult) -> tuple[str, ...]:
 def _share(span: Span | None) -> tuple[str, str]:
     if span is None:
         return "", ""
-    return f"{100 * span.mean:.1f}", f"{100 * span.low:.1f} to {100 * span.high:.1f}"
+    return f"{100 * span.mean:.1f}", f"{100 * span.low:.1f} to {100 * span.high:.1f}{mark(span)}"
 
 
 def _change(compared: Compared | None) -> tuple[str, str, str]:
     if compared is None:
         return "", "", ""
-    ends = f"{wording.points(compared.low)} to {wording.points(compared.high)}"
+    ends = f"{wording.points(compared.low)} to {wording.points(compared.high)}{mark(compared)}"
     return wording.points(compared.mean), ends, chance(compared.p_adjusted)
 
 
 def _number(span: Span | None) -> str:
     return _short(span.mean if span else None, 2)
+
+
+def _ended(span: Span | None) -> str:
+    """With its interval in brackets."""
+    return f"{span.mean:.2f} [{span.low:.2f}, {span.high:.2f}]{mark(span)}" if span else ""
 
 
 def _short(value: float | None, digits: int) -> str:
@@ -231,7 +249,7 @@ def _at(row: RowResult, path: tuple[str, ...]) -> object:
 _ESCAPED = str.maketrans(
     {c: f"\\{c}" for c in "%&_#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", MARK: r"\dag{}"}
 )
 
 
@@ -244,21 +262,32 @@ def to_latex(results: Results) -> str:
 
 def _latex_table(results: Results, group: str, rows: Sequence[RowResult]) -> str:
     part = any(row.worth for row in rows)
-    head = ("Row", "Success, %", "Reward", "vs baseline", "$p$", "Worth" if part else "vs static", "$p$")
+    head = (
+        *("Row", "Tasks", "Success, %", "Reward", "vs baseline", "$p$"),
+        *("Worth" if part else "vs static", "$p$"),
+    )
     lines = []
     for row in rows:
         other = row.worth if part else row.gain_static
-        cells: tuple[str, ...] = (row.name, " ".join(_bracketed(*_share(row.success))), _number(row.reward))
+        cells: tuple[str, ...] = (
+            *(row.name, str(row.tasks) if row.success else ""),
+            *(" ".join(_bracketed(*_share(row.success))), _number(row.reward)),
+        )
         for compared in (row.gain, other):
             mean, ends, p = _change(compared)
             cells += (" ".join(_bracketed(mean, ends)), p)
-        lines.append(" & ".join(cell.translate(_ESCAPED) for cell in cells) + r" \\")
-    tasks, seeds = (max((getattr(row, name) for row in rows), default=0) for name in ("tasks", "seeds"))
+        line = " & ".join(" ".join(cell.split()).translate(_ESCAPED) for cell in cells)
+        lines.append(
+            ("{}" if line[:1] in ("[", "*") else "") + line + r" \\"
+        )  # \\ would take either as its own
+    seeds = max((row.seeds for row in rows), default=0)
     caption = (
         f"{results.title or results.experiment}: {group}. Model: {results.model}. {results.model_is} "
-        f"{tasks} test tasks, {seeds} seeds, 95 % intervals in brackets; $p$ by sign flips, after Holm; "
+        f"{wording.count(seeds, 'seed')}, 95 % intervals in brackets; $p$ by sign flips, after Holm; "
         f"baseline: {results.baseline}."
     )
+    if any(r"\dag" in line for line in lines):
+        caption += f" {MARK}: {LEGEND}"
     caption = "$p$".join(part.translate(_ESCAPED) for part in caption.split("$p$"))
     columns = "l" + "r" * (len(head) - 1)
     return "\n".join(
@@ -272,4 +301,6 @@ def _latex_table(results: Results, group: str, rows: Sequence[RowResult]) -> str
 
 
 def _bracketed(mean: str, ends: str) -> tuple[str, ...]:
-    return (mean, f"[{ends.replace(' to ', ', ')}]") if mean else ()
+    """With a mark, where there is one, behind the bracket."""
+    plain = ends.removesuffix(MARK)
+    return (mean, f"[{plain.replace(' to ', ', ')}]{ends[len(plain) :]}") if mean else ()

@@ -11,8 +11,9 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from rlem.experiments import findings
+from rlem.experiments.episodes import RULE as CHOICE
 from rlem.experiments.episodes import Told
-from rlem.experiments.published import MARK, SOURCE, beside
+from rlem.experiments.published import CAUTION, MARK, SOURCE, beside
 from rlem.experiments.results import Compared, Results, RowResult, Span
 from rlem.reports import wording
 from rlem.reports.html import LINE_CHARS, clip
@@ -34,6 +35,7 @@ class Line:
     span: Span | None
     told: str
     ends: str = ""
+    mark: str = ""
     p: str = ""
     way: str = "soft"
 
@@ -41,13 +43,6 @@ class Line:
 def render_page(results: Results, *, story: Told | None = None) -> str:
     """The page as text. Rows without runs are shown, as missing; ``story``: three episodes, annotated."""
     rows = results.rows
-    whole = results.row(results.whole)
-    parts = [row for row in rows if row.worth]
-    agents = [row for row in rows if not (row.worth or row.kept)]
-    curves = {row.name: row.curve for row in rows if len(row.curve) > 1}
-    early = {row.name: curves.pop(row.name) for row in rows if row.kept and row.name in curves}
-    grown = {row.name: _flat(row.memory) for row in rows if len(row.memory) > 1}
-    costly = max((row.tokens_per_success or 0.0 for row in rows), default=0.0)
     return (
         _templates()
         .get_template("experiment.html.j2")
@@ -58,38 +53,48 @@ def render_page(results: Results, *, story: Told | None = None) -> str:
             facts=findings.facts(results),
             groups=[(group, list(found)) for group, found in groupby(rows, key=lambda row: row.group)],
             baseline=results.row(results.baseline),
-            whole=whole,
-            forests=[
-                (against, [_forest(found, name) for found in (agents, parts)])
-                for against, name in ((results.baseline, "gain"), (results.static, "gain_static"))
-                if against
-            ],
-            parts=parts,
-            worths=_forest(parts, "worth"),
+            whole=results.row(results.whole),
             steadiness=[said for row in rows if (said := findings.stability_sentence(results, row))],
             combined=[row for row in rows if len({c.initial for c in row.combinations}) > 1],
-            dots=forest(
-                ((row.name, line) for row in rows for line in _combinations(row)), zero=False, unit="percent"
-            ),
-            curves=Charts(curves, unit="epoch", share=True),
-            grown=Charts(grown, unit="epoch"),
-            training=Charts(
-                {"The whole method": results.training} if results.training else {}, unit="tasks", share=True
-            ),
             kinds=[(row, kind) for row in rows for kind in row.kinds],
             kept=[row for row in rows if row.kept],
-            early=Charts(early, unit="epoch", share=True),
-            costly=costly,
+            costly=max((row.tokens_per_success or 0.0 for row in rows), default=0.0),
             beside=beside(results),
-            mark=MARK,
-            source=SOURCE,
+            theirs=f"{MARK}.",
+            source=f"{SOURCE}. {CAUTION}",
             story=story,
             learned=[advice.model_copy(update={"task": ""}) for advice in (story.learned if story else ())],
-            rule=RULE,
+            rule=f"{CHOICE} {RULE}",
             most_steps=MOST_STEPS,
             most_listed=MOST_LISTED,
+            **_pictures(results),
         )
     )
+
+
+def _pictures(results: Results) -> dict[str, Any]:
+    """Forest plots and charts, by the names that the template has for them."""
+    rows = results.rows
+    parts = [row for row in rows if row.worth]
+    agents = [row for row in rows if not (row.worth or row.kept)]
+    curves = {row.name: row.curve for row in rows if len(row.curve) > 1}
+    early = {row.name: curves.pop(row.name) for row in rows if row.kept and row.name in curves}
+    grown = {row.name: _flat(row.memory) for row in rows if len(row.memory) > 1}
+    training = {"The whole method": results.training} if results.training else {}
+    families = ((results.baseline, "gain"), (results.static, "gain_static"))
+    dots = ((row.name, line) for row in rows for line in _combinations(row))
+    return {
+        "forests": [
+            (other, [_forest(found, name) for found in (agents, parts)]) for other, name in families if other
+        ],
+        "parts": parts,
+        "worths": _forest(parts, "worth"),
+        "dots": forest(dots, zero=False, unit="percent"),
+        "curves": Charts(curves, unit="epoch", share=True),
+        "early": Charts(early, unit="epoch", share=True),
+        "grown": Charts(grown, unit="epoch"),
+        "training": Charts(training, unit="tasks", share=True),
+    }
 
 
 def _templates() -> Environment:
@@ -159,6 +164,7 @@ def _gain(row: RowResult, compared: Compared | None) -> Line:
         span=compared,
         told=wording.points(compared.mean),
         ends=f"{wording.points(compared.low)} to {wording.points(compared.high)}",
+        mark=findings.mark(compared),
         p=findings.chance(compared.p_adjusted),
         way=WAYS[findings.sure(compared)],
     )
@@ -175,6 +181,7 @@ def _combinations(row: RowResult) -> list[Line]:
             span=c.success,
             told=wording.percent(c.success.mean),
             ends=f"{100 * c.success.low:.0f} to {100 * c.success.high:.0f}",
+            mark=findings.mark(c.success),
             way="series-1",
         )
         for c in row.combinations
@@ -186,6 +193,7 @@ class Charts:
 
     def __init__(self, curves: dict[str, dict[int, Span]], *, unit: str = "", share: bool = False) -> None:
         self.curves, self.unit, self.share = curves, unit, share
+        self.places = sorted({place for curve in curves.values() for place in curve})
         points = [point for curve in curves.values() for point in curve.items()]
         self.ticks = ticks(0.0, max([0.0, *(span.high for _, span in points)]))
         self.up = scale(0, self.ticks[-1], 82, 16)

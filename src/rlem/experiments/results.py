@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from rlem.evidence.intervals import METHOD
+from rlem.evidence.intervals import RESAMPLES
+
+COARSE = 2_000
+"""Resamples where each is slow; their quantiles are off by a third of a per cent or so."""
+METHOD = (
+    f"95 % percentile bootstrap intervals, {RESAMPLES:,} resamples ({COARSE:,} for the middle half and for "
+    "P(better)) of tasks and, across them, of runs (Owen 2007; Efron & Tibshirani 1993); a run is one seed "
+    "of one initial experience and training set. Differences are paired by task and seed, and by initial "
+    "experience and training set where both rows have them"
+)
 
 
 class _Result(BaseModel):
@@ -12,28 +21,32 @@ class _Result(BaseModel):
 
 
 class Span(_Result):
-    """A mean with its 95 % interval."""
+    """A mean with its 95 % interval. ``note``: why the interval says less than it seems, else ""."""
 
     mean: float
     low: float
     high: float
+    note: str = ""
 
 
 class Compared(Span):
     """Success of one row minus another's, paired by task and seed.
 
     p_value      two-sided sign-flip test over tasks; ``exact``: all flips were counted, none drawn
-    p_adjusted   the same, corrected for all rows that are compared with that one (Holm)
-    detectable   the smallest difference that so many tasks and seeds find in four of five cases; null where
-                 no outcome differed, which cannot show it
+    p_adjusted   the same, corrected for the ``comparisons`` of its family (Holm)
+    detectable   about the smallest difference that so many tasks and runs find in four of five cases, by the
+                 corrected test; null where so few tasks can find none, and where no outcome differed, which
+                 cannot show it
     """
 
     p_value: float
     exact: bool
     p_adjusted: float | None = None
+    comparisons: int = 1
     detectable: float | None = None
     tasks: int
     seeds: int
+    runs: int = 0
 
 
 class Combination(_Result):
@@ -63,15 +76,16 @@ class Stability(_Result):
 
 
 class Kind(_Result):
-    """Tasks of a kind that training had none of; against the baseline and the whole method on these tasks."""
+    """Tasks of a kind that training had none of; on these tasks the baseline, and the row that was trained on
+    all kinds (``RowResult.against``)."""
 
     kind: str
     tasks: int
     success: Span
     baseline: Span | None = None
     gain: Compared | None = None
-    whole: Span | None = None
-    gain_whole: Compared | None = None
+    trained: Span | None = None
+    gain_trained: Compared | None = None
 
 
 class Kept(_Result):
@@ -88,6 +102,9 @@ class RowResult(_Result):
 
     gain, gain_static   its success minus the baseline's, and the static row's
     worth               success of the whole method minus the row's, of rows that lack or change a part of it
+    against             the row that ``worth`` and ``kinds`` are compared with: the whole method; of unseen
+                        kinds, where there is one, the row that differs only in having been trained on them
+    same_training       whether that row has the same training sets
     improvement         chance that a run of it earns more than one of the baseline on a task (1/2: neither)
     middle              interquartile mean of the reward
     spread              standard deviation over combinations, freed of sampling noise
@@ -110,6 +127,8 @@ class RowResult(_Result):
     gain: Compared | None = None
     gain_static: Compared | None = None
     worth: Compared | None = None
+    against: str = ""
+    same_training: bool = True
     spread: Span | None = None
     stability: Stability | None = None
     combinations: tuple[Combination, ...] = ()
@@ -155,7 +174,7 @@ class Results(_Result):
     training    success of the whole method by number of training tasks
     """
 
-    schema_version: int = 1
+    schema_version: int = 2
     experiment: str
     title: str
     environment: str

@@ -12,16 +12,16 @@ from rlem.agents.base import MEMORY_AGENTS
 from rlem.evidence.comparison import improvement_probability, spread_interval, stability
 from rlem.evidence.exact import holm, sign_flip_test
 from rlem.evidence.intervals import (
-    RESAMPLES,
     Interval,
     Values,
     interquartile_mean_interval,
     mean_interval,
     paired,
 )
-from rlem.evidence.power import detectable_effect, observed_variation
+from rlem.evidence.power import corrected_effect, detectable_effect, observed_variation
 from rlem.experiments.cells import Cell, code_version
 from rlem.experiments.results import (
+    COARSE,
     Combination,
     Compared,
     Kept,
@@ -36,8 +36,6 @@ from rlem.experiments.work import Outcome, is_done, outcomes
 
 _Item = TypeVar("_Item", RowResult, Kind)
 
-_COARSE = 2_000
-"""Resamples for the figures beside the main ones; their quantiles are off by a third of a per cent or so."""
 _SEEDS = 1000
 """A combination and a seed are one number: combination * _SEEDS + seed."""
 
@@ -63,11 +61,8 @@ def gather(
     for cell in cells:
         by_row.setdefault(cell.row, []).append(cell)
     played = {row.name: _Row(row, by_row[row.name], folder) for row in experiment.rows if row.name in by_row}
-    others = {name: played.get(name) for name in (experiment.baseline, experiment.static, experiment.whole)}
-    rows = [
-        _result(row, others[experiment.baseline], others[experiment.static], others[experiment.whole])
-        for row in played.values()
-    ]
+    baseline, static, whole = map(played.get, (experiment.baseline, experiment.static, experiment.whole))
+    rows = [_result(row, baseline, static, _against(row, played, whole)) for row in played.values()]
     return Results(
         experiment=experiment.name,
         title=experiment.title,
@@ -84,7 +79,7 @@ def gather(
         version=rlem.__version__,
         rows=tuple(_corrected(rows)),
         left_out=dict(left_out or {}),
-        training=_by_tasks(others[experiment.whole], played, rows, training or {}),
+        training=_by_tasks(whole, played, rows, training or {}),
     )
 
 
@@ -128,7 +123,17 @@ class _Row:
         return _mean([told.get(what) for told in self.last.values()])
 
 
-def _result(row: _Row, baseline: _Row | None, static: _Row | None, whole: _Row | None) -> RowResult:
+def _against(row: _Row, played: Mapping[str, _Row], whole: _Row | None) -> _Row | None:
+    """What a row is compared with: the whole method. Of unseen kinds, what differs in nothing but having been
+    trained on all kinds, where that is played: another training set makes a difference of its own."""
+    seeing = _method(row.row.model_copy(update={"unseen": ()}))
+    same = (
+        one for one in played.values() if one.pairs == row.pairs and _method(one.row) == seeing and one.last
+    )
+    return next(same, whole) if row.row.unseen else whole
+
+
+def _result(row: _Row, baseline: _Row | None, static: _Row | None, against: _Row | None) -> RowResult:
     """All that is said of one row; p-values are not corrected yet."""
     told: dict[str, Any] = {
         "name": row.row.name,
@@ -150,15 +155,17 @@ def _result(row: _Row, baseline: _Row | None, static: _Row | None, whole: _Row |
         seeds=len({number % _SEEDS for number in numbers}),
         success=_span(row.values("success")),
         reward=_span(reward),
-        middle=_as_span(interquartile_mean_interval(reward, resamples=_COARSE)),
+        middle=_as_span(interquartile_mean_interval(reward, resamples=COARSE)),
         improvement=_improvement(row, baseline),
         gain=_compared(row, baseline),
         gain_static=None if row is baseline else _compared(row, static),
-        worth=_turned(_compared(row, whole)) if part else None,
+        worth=_turned(_compared(row, against)) if part else None,
+        against=against.row.name if against and (part or row.row.unseen) else "",
+        same_training=not against or {t for _, t in row.pairs} == {t for _, t in against.pairs},
         spread=_as_span(spread_interval(list(arms.values()))) if _comparable(list(arms.values())) else None,
         stability=_stability(arms, static.arms()) if static and row is not static else None,
         combinations=_combinations(arms),
-        kinds=_kinds(row, baseline, whole),
+        kinds=_kinds(row, baseline, against),
         kept=_kept(row),
         steps=row.mean("steps"),
         calls=row.mean("calls"),
@@ -217,6 +224,7 @@ def _difference(ours: Values, beside: Mapping[tuple[str, int], Sequence[float]])
         detectable=_detectable(differences),
         tasks=len({task for task, _ in differences}),
         seeds=len({number % _SEEDS for _, number in differences}),
+        runs=len({number for _, number in differences}),
     )
 
 
@@ -243,7 +251,7 @@ def _improvement(row: _Row, baseline: _Row | None) -> Span | None:
     ours, theirs = row.values("reward"), baseline.values("reward")
     if not {task for task, _ in ours} & {task for task, _ in theirs}:
         return None
-    return _as_span(improvement_probability(ours, theirs, resamples=_COARSE))
+    return _as_span(improvement_probability(ours, theirs, resamples=COARSE))
 
 
 def _corrected(rows: Sequence[RowResult]) -> list[RowResult]:
@@ -254,13 +262,15 @@ def _corrected(rows: Sequence[RowResult]) -> list[RowResult]:
 
 
 def _adjusted(items: Sequence[_Item], field: str) -> list[_Item]:
-    """With the p-values of one family of comparisons corrected for how many there are."""
+    """With p-values and detectable differences of one family of comparisons corrected for how many it has."""
     tested = {str(i): item for i, item in enumerate(items) if getattr(item, field)}
     adjusted = holm({number: getattr(item, field).p_value for number, item in tested.items()})
     found = list(items)
     for number, item in tested.items():
-        compared = getattr(item, field).model_copy(update={"p_adjusted": adjusted[number]})
-        found[int(number)] = item.model_copy(update={field: compared})
+        one: Compared = getattr(item, field)
+        size = one.detectable and corrected_effect(one.detectable, comparisons=len(tested), tasks=one.tasks)
+        told = {"p_adjusted": adjusted[number], "comparisons": len(tested), "detectable": size}
+        found[int(number)] = item.model_copy(update={field: one.model_copy(update=told)})
     return found
 
 
@@ -272,12 +282,14 @@ def _combinations(arms: Mapping[tuple[str, str], Values]) -> tuple[Combination, 
     if len(arms) < 2:
         return ()
     return tuple(
-        Combination(initial=initial, train=train, success=_span(values, _COARSE))
+        Combination(initial=initial, train=train, success=_span(values))
         for (initial, train), values in arms.items()
     )
 
 
-def _stability(arms: Mapping[tuple[str, str], Values], static: Mapping[tuple[str, str], Values]) -> Any:
+def _stability(
+    arms: Mapping[tuple[str, str], Values], static: Mapping[tuple[str, str], Values]
+) -> Stability | None:
     """Of rows that begin with several initial experiences, as the static row does."""
     ours, theirs = list(arms.values()), list(static.values())
     if len({initial for initial, _ in arms}) < 2 or len(theirs) < 2 or not _comparable([*ours, *theirs]):
@@ -294,7 +306,7 @@ def _comparable(arms: Sequence[Values]) -> bool:
     return len(arms) > 1 and len(shared) > 1 and len({frozenset(arm) for arm in arms}) == 1
 
 
-def _kinds(row: _Row, baseline: _Row | None, whole: _Row | None) -> tuple[Kind, ...]:
+def _kinds(row: _Row, baseline: _Row | None, against: _Row | None) -> tuple[Kind, ...]:
     """By kind, of rows that are tested on kinds they were not trained on."""
     found = []
     for kind in row.row.unseen:
@@ -302,17 +314,17 @@ def _kinds(row: _Row, baseline: _Row | None, whole: _Row | None) -> tuple[Kind, 
         if not ours:
             continue
         told: dict[str, Any] = {"kind": kind, "tasks": len({t for t, _ in ours}), "success": _span(ours)}
-        for name, other in (("baseline", baseline), ("whole", whole)):
+        for name, other in (("baseline", baseline), ("trained", against)):
             if other is None:
                 continue
             _, beside = _beside(row, other)
             near = {key: beside[key] for key in ours if key in beside}
             if near:
                 told[name] = _span({key: sum(values) / len(values) for key, values in near.items()})
-                gain = "gain" if name == "baseline" else "gain_whole"
+                gain = "gain" if name == "baseline" else "gain_trained"
                 told[gain] = _difference({key: ours[key] for key in near}, near)
         found.append(Kind(**told))
-    return tuple(_adjusted(found, "gain"))
+    return tuple(_adjusted(_adjusted(found, "gain"), "gain_trained"))
 
 
 def _kept(row: _Row) -> Kept | None:
@@ -353,7 +365,7 @@ def _curve(row: _Row) -> dict[int, Span]:
     if len(row.epochs) == 1:
         return {}
     return {
-        epoch: _span({key: float(told["success"]) for key, told in found.items()}, _COARSE)
+        epoch: _span({key: float(told["success"]) for key, told in found.items()})
         for epoch, found in sorted(row.epochs.items())
     }
 
@@ -368,12 +380,17 @@ def _memory(row: _Row) -> dict[int, float]:
     return found
 
 
-def _span(values: Values, resamples: int = RESAMPLES) -> Span:
-    return _as_span(mean_interval(values, resamples=resamples))
+def _span(values: Values) -> Span:
+    return _as_span(mean_interval(values))
 
 
 def _as_span(interval: Interval) -> Span:
-    return Span(mean=interval.estimate, low=interval.low, high=interval.high)
+    flat = (
+        "no resample differs: how uncertain this is cannot be seen" if interval.low == interval.high else ""
+    )
+    alone = "one run only: the interval says nothing of other runs" if interval.seeds == 1 else ""
+    note = "; ".join(filter(None, (interval.note or flat, alone)))
+    return Span(mean=interval.estimate, low=interval.low, high=interval.high, note=note)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
