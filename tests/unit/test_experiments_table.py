@@ -237,7 +237,7 @@ def test_an_interval_that_says_less_than_it_seems_is_marked(results: Results) ->
     assert row.success is not None
     assert row.success.note == row.gain.note == "8 tasks only: the interval is somewhat too narrow"
     claims = [claim for told in findings(results).values() for claim in told]
-    assert all(")†, p " in claim for claim in claims)
+    assert all(")†, corrected p " in claim for claim in claims)
     assert "25.0 | 0.0 to 62.5† |" in to_markdown(results)
     assert f"†: {LEGEND}" in to_markdown(results)
     assert r"25.0 [0.0, 62.5]\dag{}" in to_latex(results)
@@ -373,7 +373,7 @@ def test_what_is_forgotten_is_own_minus_later(results: Results) -> None:
     assert row.kept.forgotten.mean == pytest.approx(2 / 6)
     assert row.gain is None, "the baseline never played these tasks"
     assert "forgotten: +33.3 points" in kept_sentence(row)
-    assert kept_sentence(row).endswith("p 0.500, not corrected.")
+    assert kept_sentence(row).endswith(", p 0.500, not corrected.")
 
 
 def test_curves_and_memory_by_epoch(results: Results) -> None:

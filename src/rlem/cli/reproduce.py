@@ -69,8 +69,10 @@ def reproduce(experiment: str, **options: Any) -> None:
         return
     from rlem.environments.registry import make
     from rlem.experiments.cells import left_out
+    from rlem.experiments.console import show
     from rlem.experiments.estimate import estimate, to_text
     from rlem.experiments.files import write
+    from rlem.experiments.results import Results
     from rlem.experiments.work import is_done
     from rlem.llm.prices import PriceBook
 
@@ -106,7 +108,7 @@ def reproduce(experiment: str, **options: Any) -> None:
         left_out=without,
         training=training,
     )
-    click.echo(files["report.md"].read_text("utf-8"))
+    show(Results.model_validate_json(files["results.json"].read_text("utf-8")))
     for path in files.values():
         click.echo(path)
     if stopped is not None:

@@ -98,7 +98,8 @@ def in_points(compared: Compared) -> str:
     p_value = compared.p_value if compared.p_adjusted is None else compared.p_adjusted
     return (
         f"{wording.points(compared.mean)} points ({wording.points(compared.low)} to "
-        f"{wording.points(compared.high)}){mark(compared)}, p {chance(p_value)}"
+        f"{wording.points(compared.high)}){mark(compared)}, "
+        f"{'p' if compared.p_adjusted is None else 'corrected p'} {chance(p_value)}"
         f"{', not corrected' if compared.p_adjusted is None else ''}"
         f"{'' if compared.exact else ', by drawn signs'}"
     )
