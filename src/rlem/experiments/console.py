@@ -26,10 +26,10 @@ def show(results: Results, console: Console | None = None) -> None:
     table.add_column("row")
     for name in ("success % (95 %)", f"against {results.baseline} (95 %)", "corrected p"):
         table.add_column(name, justify="right")
-    for _, rows in groupby(results.rows, key=lambda row: row.group):
+    for group, rows in groupby(results.rows, key=lambda row: row.group):
+        table.add_row(Text(f"\n{group}", style="bold"))
         for row in rows:
             table.add_row(Text(row.name), _share(row.success), *_against(row.gain))
-        table.add_section()
     console.print(table)
     console.print(f"\n{verdict(results)} {power_sentence(results)}".rstrip(), markup=False)
     if any(mark(span) for row in results.rows for span in (row.success, row.gain)):
