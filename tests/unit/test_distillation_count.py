@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,45 @@ def test_runs_that_are_alike_are_histories_of_one_count() -> None:
     assert fitting(found, 51) == (1.0, False)  # the first fits and is at its end, of the second one fits
 
 
+def test_a_history_with_nothing_left_to_train_on_stays() -> None:
+    """Two histories, of which one ends after epoch 1: later rows hold both, and no row is below the last."""
+    plays = {
+        "a": [train(), train(2), train(2)],
+        "b": [train() for _ in range(4)],
+        "c": [train(status="broken"), train(2)],
+    }
+    found = rows(count_episodes(plays, words, config(), counter="words"))
+    assert [(row.epoch, row.episodes, row.full) for row in found] == [
+        (1, 5 / 3, 5 * 26 / 3),
+        (2, 8 / 3, 8 * 26 / 3),
+    ]
+
+
+def test_epochs_without_training_are_rows() -> None:
+    """All is solved in epoch 1 and only tested later: a row each, its history as long as it was."""
+    used = {"calls": 1, "prompt_tokens": 13}
+    found = rows(counted(train(), episode(epoch=0, usage=used), episode(epoch=3, usage=used)))
+    assert [(row.epoch, row.episodes, row.ratio) for row in found] == [
+        (1, 1, None),
+        (2, 1, None),
+        (3, 1, 2.0),
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.integers(0, 6)), min_size=1, max_size=12)
+)
+def test_rows_never_shrink(plays: list[tuple[str, int, int]]) -> None:
+    """Whatever epochs histories skip, their means grow; the last row holds all that was played."""
+    runs = {
+        name: [train(epoch, steps=steps) for own, epoch, steps in sorted(plays) if own == name]
+        for name in sorted({name for name, _, _ in plays})
+    }
+    found = rows(count_episodes(runs, words, config(), counter="words"))
+    assert all(one.episodes <= two.episodes and one.full <= two.full for one, two in pairwise(found))
+    assert found[-1].episodes == pytest.approx(len(plays) / len(runs))
+
+
 def test_the_page_says_where_it_stops_fitting() -> None:
     """A line a task set: episodes that fit each context, guesses marked as such; a CSV line an epoch."""
     found = counted(
@@ -160,22 +201,58 @@ def experiment(folder: Path) -> Path:
     for name, settings in cells.items():
         write_run(folder / "cells" / name, shop_run(tasks=1, seeds=settings.seeds), settings)
         if name != "d":
-            (folder / "cells" / name / "done.json").write_text("{}")
+            finish(folder / "cells" / name)
     return folder
+
+
+def finish(cell: Path, at: int = 0) -> None:
+    """Marks a cell as played, at a time in seconds."""
+    (cell / "done.json").write_text('{"version": 1, "epochs": {}}')
+    os.utime(cell / "done.json", (at, at))
 
 
 def test_of_an_experiment_the_whole_method_is_counted(tmp_path: Path) -> None:
     """Finished runs with the settings that most have, whatever their seed and initial experience."""
     folder = experiment(tmp_path)
     assert [[run.name for run in group] for group in alike([folder])] == [["a", "b"]]
-    (folder / "cells" / "d" / "done.json").write_text("{}")
+    finish(folder / "cells" / "d")
     assert [[run.name for run in group] for group in alike([folder])] == [["a", "b"], ["d"]]
+
+
+def test_of_a_run_played_by_two_versions_the_last_counts(tmp_path: Path) -> None:
+    """Cells of one config differ by what played them; initial experiences of one name are the same ones."""
+    folder = experiment(tmp_path)
+    whole, shared = {"agent_options": {"k": 3}}, "postgresql://host/db?schema=rlem_"
+    cells = {
+        "A": (config(**whole), 10),
+        "B": (config(**whole, seeds=[1], initial_memory="E0.jsonl"), -10),
+        "E": (config(**whole, seeds=[2], initial_memory="/old/initial/E0-0123abcd.jsonl"), 20),
+        "F": (config(**whole, seeds=[2], initial_memory="/new/initial/E0-89ef4567.jsonl"), 10),
+        "G": (config(**whole, seeds=[2], initial_memory="/new/initial/E1-89ef4567.jsonl"), 10),
+        "H": (config(**whole, train_tasks="S1", memory_url=f"{shared}1"), 10),
+        "I": (config(**whole, train_tasks="S1", memory_url=f"{shared}2"), 20),
+        "J": (config(**whole, train_tasks="S1"), 10),
+    }
+    for name, (settings, at) in cells.items():
+        write_run(folder / "cells" / name, shop_run(tasks=1, seeds=settings.seeds), settings)
+        finish(folder / "cells" / name, at)
+    found = [[run.name for run in group] for group in alike([folder])]
+    assert sorted(found) == [["A", "E", "G", "b"], ["I"], ["J"]]
+
+
+def test_what_is_named_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run by two paths, and an experiment beside one of its cells."""
+    monkeypatch.chdir(tmp_path)
+    one = write_run(tmp_path / "one", shop_run(tasks=1), config(train_tasks="0:5"))
+    folder = experiment(tmp_path / "out")
+    groups = alike([one, Path("one"), folder, Path("out/cells/a")])
+    assert sorted([run.name for run in group] for group in groups) == [["a", "b"], ["one"]]
 
 
 def test_an_experiment_without_training_is_refused(tmp_path: Path) -> None:
     """Rows without a memory leave no history, and the message names the folder."""
     write_run(tmp_path / "cells" / "x", shop_run(tasks=1), config(agent="llm-only", epochs=0))
-    (tmp_path / "cells" / "x" / "done.json").write_text("{}")
+    finish(tmp_path / "cells" / "x")
     with pytest.raises(RunError, match="holds no run that trained a memory"):
         alike([tmp_path])
 
@@ -194,7 +271,7 @@ def test_the_command_leaves_table_data_and_plot(tmp_path: Path) -> None:
     assert (tmp_path / "counted" / "distillation.csv").read_text("utf-8").count("\n") == 1 + 2 * 3
     picture = (tmp_path / "counted" / "distillation.svg").read_text("utf-8")
     assert "full history" in picture
-    assert "128k context" in picture
+    assert ">128k<" in picture
 
 
 def test_the_page_names_the_tokenizer(tmp_path: Path) -> None:
@@ -210,6 +287,43 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is not a run folder" in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def damage(folder: Path, file: str, text: str | None) -> Path:
+    """A run of which one file is gone or holds something else."""
+    place = write_run(folder, shop_run(tasks=1), config()) / file
+    place.unlink() if text is None else place.write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda at: at, "is not a run folder: config.json cannot be read"),
+        (lambda at: at / "none", "is not a run folder"),
+        (lambda at: damage(at, "config.json", "{"), "config.json is not a run config"),
+        (lambda at: damage(at, "episodes.jsonl", None), "the run has no episodes yet"),
+        (lambda at: damage(at, "episodes.jsonl", ""), "holds no training episode"),
+        (lambda at: damage(at, "episodes.jsonl", "{bad\n{bad\n"), "line 1 is not an episode record"),
+        (lambda at: damage(at / "cells" / "x", "config.json", "{").parents[1], "holds no finished run"),
+    ],
+)
+def test_broken_folders_are_named(tmp_path: Path, make: Callable[[Path], Path], said: str) -> None:
+    """One line says what is wrong with which folder, and no folder of results is made."""
+    done = inside("distill", "count", make(tmp_path), "--out", tmp_path / "x", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert str(tmp_path) in done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_results_need_a_folder(tmp_path: Path) -> None:
+    """An --out that is a file is refused before anything is counted."""
+    (tmp_path / "file").touch()
+    done = inside("distill", "count", tmp_path, "--out", tmp_path / "file", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is a file" in done.stderr
 
 
 def test_training_without_torch_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.support.command import inside
 from tests.support.heavy import imported
 
 from rlem.core.errors import DataError, RunError, UsageError
+from rlem.distillation import experiment
 from rlem.distillation.evaluation import Past, play, play_at_random
 from rlem.distillation.experiment import Settings, run
 from rlem.distillation.grid import ACTIONS, QLearning, Room, q_learning
@@ -153,6 +155,47 @@ def test_the_experiment_keeps_what_it_made(tmp_path: Path) -> None:
         run(tmp_path / "kept", Settings())
 
 
+def test_another_program_does_not_take_old_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that makes histories or weights has changed: the folder is refused, other settings first."""
+    assert {path.stem for path in experiment.MAKING} >= {"grid", "model", "training"}
+    code = tmp_path / "training.py"
+    code.write_text("one")
+    monkeypatch.setattr(experiment, "MAKING", (code,))
+    run(tmp_path / "kept", TINY)
+    run(tmp_path / "kept", TINY)
+    code.write_text("another")
+    with pytest.raises(RunError, match=r"kept was made by another version of rlem.* give another --out"):
+        run(tmp_path / "kept", TINY)
+    with pytest.raises(RunError, match="other settings"):
+        run(tmp_path / "kept", Settings())
+
+
+def test_histories_and_play_share_no_goal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histories are made of the goals to learn from; each learner plays all that are held out, no other."""
+    seen: dict[str, list[set[int]]] = {}
+
+    def spied(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def spy(*given: Any, **named: Any) -> Any:
+            (goals,) = (part for part in given if isinstance(part, np.ndarray))
+            seen.setdefault(name, []).append(set(goals.tolist()))
+            return real(*given, **named)
+
+        return spy
+
+    for name in ("q_learning", "play", "play_with_memory", "play_at_random"):
+        monkeypatch.setattr(experiment, name, spied(name, getattr(experiment, name)))
+    found = run(tmp_path, TINY)
+    learn_from, held_out = (set(part.tolist()) for part in ROOM.goals(0, TINY.held_out))
+    assert seen == {
+        "q_learning": [learn_from, held_out],
+        "play": [held_out] * 3,
+        "play_with_memory": [held_out],
+        "play_at_random": [held_out],
+    }
+    assert not learn_from & held_out
+    assert found.goals == len(held_out)
+
+
 def test_stopped_and_begun_again_gives_the_same(tmp_path: Path) -> None:
     """A training that is stopped leaves no weights; begun again it gives what it would have given."""
 
@@ -171,6 +214,7 @@ def test_stopped_and_begun_again_gives_the_same(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("--size", "4"), "a room of size 4 has no middle: give an odd number, at least 3"),
+        (("--size", "0"), "a room of size 0 has no middle: give an odd number, at least 3"),
         (("--steps", "0"), "Invalid value for '--steps'"),
         (("--seeds", "many"), "Invalid value for '--seeds'"),
     ],

@@ -26,7 +26,7 @@ def distill() -> None:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default=Path("counted"),
     show_default=True,
     help="Folder of the results.",
@@ -64,10 +64,24 @@ def count(runs: tuple[Path, ...], out: Path, tokenizer: Path | None) -> None:
 
 
 @distill.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("distilled"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("distilled"),
+    show_default=True,
+    help="Folder of what is kept and of the results.",
+)
 @click.option("--short", is_flag=True, help="A small room and one seed: shows in a minute that it runs.")
-@click.option("--size", type=int, help="Cells a side of the room, odd (9; short: 5).")
-@click.option("--steps", type=click.IntRange(1), help="Training steps (1000; short: 800).")
+@click.option(
+    "--size",
+    type=int,
+    help="Cells a side of the room, odd (9; short: 5). An episode has 2 x size + 2 steps, 20 (12) at least.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Steps of training the transformer, not of an episode (1000; short: 800).",
+)
 @click.option("--episodes", type=click.IntRange(10), help="Episodes on each held-out goal (60; short: 30).")
 @click.option(
     "--seeds",
@@ -102,7 +116,7 @@ def train(
     from rlem.distillation.pages import grid_markdown, grid_plot
 
     base = SHORT if short else Settings()
-    size = size or base.room.size
+    size = base.room.size if size is None else size
     settings = replace(
         base,
         room=replace(base.room, size=size, steps=max(base.room.steps, 2 * size + 2)),

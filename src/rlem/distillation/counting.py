@@ -14,6 +14,7 @@ Source: Zhang et al. 2023, section 2 (why text agents cannot afford it); Laskin 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One epoch of a count: histories (mean over them) at its end against the prompts of that epoch."""
+    """One epoch of a count: histories (mean over all) at its end against the prompts of that epoch.
+
+    A history that had nothing left to train on stays as long as it was.
+    """
 
     epoch: int
     episodes: float
@@ -116,30 +120,41 @@ def alike(folders: Iterable[Path]) -> list[list[Path]]:
     only stand together.
 
     A folder of ``rlem reproduce`` stands for its finished runs of the agent with a memory that trained with
-    the settings that most of them have: the whole method on each task set, not its ablations.
+    the settings that most of them have: the whole method on each task set, not its ablations. Of one run
+    played by several versions of rlem, the last counts. What is named twice counts once.
     Raises: RunError, DataError as ``reports.reading`` does; RunError where nothing was trained.
     """
     groups: dict[tuple[str, str, int, str], list[Path]] = defaultdict(list)
-    for folder in folders:
-        cells = sorted(done.parent for done in folder.glob(f"cells/*/{DONE}"))
-        for run in _whole_method(folder, cells) if cells else [folder]:
-            config = read_config(run)
-            order = config.environment, tasks_of(config), config.epochs
-            groups[(*order, config.model_dump_json(exclude=_ASIDE))].append(run)
+    runs = (_whole_method(folder) if (folder / "cells").is_dir() else [folder] for folder in folders)
+    for run in {run.resolve(): run for found in runs for run in found}.values():
+        config = read_config(run)
+        order = config.environment, tasks_of(config), config.epochs
+        groups[(*order, config.model_dump_json(exclude=_ASIDE))].append(run)
     return [groups[key] for key in sorted(groups)]
 
 
-def _whole_method(folder: Path, cells: Iterable[Path]) -> list[Path]:
-    configs = [(cell, read_config(cell)) for cell in cells]
+def _whole_method(folder: Path) -> list[Path]:
+    by_age = sorted(folder.glob(f"cells/*/{DONE}"), key=lambda done: done.stat().st_mtime_ns)
+    if not by_age:
+        raise RunError(f"{folder} holds no finished run: let `rlem reproduce` play on, with the same --out")
+    configs = {done.parent: read_config(done.parent) for done in by_age}
+    newest = {_asked(config): cell for cell, config in configs.items()}
     settings = {
         cell: json.dumps([config.agent, config.agent_options, config.memory_options, config.learn])
-        for cell, config in configs
+        for cell, config in sorted((cell, configs[cell]) for cell in newest.values())
         if config.agent in MEMORY_AGENTS and config.epochs
     }
     if not settings:
         raise RunError(f"{folder} holds no run that trained a memory: there is no learning history to count")
     usual = Counter(settings.values()).most_common(1)[0][0]
     return [cell for cell, own in settings.items() if own == usual]
+
+
+def _asked(config: RunConfig) -> str:
+    """What a run is whatever version played it: files and schemas bear digests and lie anywhere."""
+    initial = re.sub(r"-[0-9a-f]{8}(?=\.jsonl$)", "", Path(config.initial_memory).name)
+    url = config.memory_url.partition("schema=")[0]
+    return config.model_copy(update={"initial_memory": initial, "memory_url": url}).model_dump_json()
 
 
 def count_runs(folders: Sequence[Path], tokens: TokenCounter, *, counter: str) -> Count:
@@ -216,17 +231,21 @@ def _sent(epoch: int, episodes: Sequence[tuple[int, int]]) -> Sent:
 
 
 def rows(count: Count) -> list[Row]:
-    """The table of a run: one row an epoch of training."""
+    """The table of a run: one row an epoch of training, those in which nothing was left to train on too."""
     sent = {one.epoch: one for one in count.sent}
     found = []
-    for epoch in sorted({epoch for history in count.histories for epoch in history.ends}):
-        there = [(history, history.ends[epoch]) for history in count.histories if epoch in history.ends]
+    last = max([*sent, *(max(history.ends) for history in count.histories)])
+    for epoch in range(1, last + 1):
+        there = [
+            (history, max((end for at, end in history.ends.items() if at <= epoch), default=0))
+            for history in count.histories
+        ]
         found.append(
             Row(
                 epoch=epoch,
                 episodes=fmean(end for _, end in there),
-                full=fmean(history.full[end - 1] for history, end in there),
-                observations=fmean(history.observations[end - 1] for history, end in there),
+                full=fmean((0, *history.full)[end] for history, end in there),
+                observations=fmean((0, *history.observations)[end] for history, end in there),
                 sent=sent.get(epoch),
             )
         )

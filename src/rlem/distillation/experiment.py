@@ -1,6 +1,7 @@
 """The grid world experiment: histories, training, play and comparison, each seed's work kept in a folder.
 
-    DIR/settings.json           what histories and weights depend on; other settings need another folder
+    DIR/settings.json           what histories and weights depend on, a digest of the program that makes them
+                                included; other settings or another program need another folder
     DIR/seed-N/histories.npz    learning histories of Q-learning
     DIR/seed-N/weights.pt       the trained transformer
     DIR/seed-N/training.json    loss and times
@@ -30,9 +31,13 @@ from rlem.distillation.model import Model, Shape, library, make, parameters
 from rlem.distillation.remembering import play_with_memory
 from rlem.distillation.results import DISTILLED, Results, Trained, differences, learners
 from rlem.distillation.training import Training, train
+from rlem.experiments.cells import digest_of
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how much of it is done, 0 to 1."""
+
+MAKING = tuple(Path(__file__).with_name(f"{name}.py") for name in ("experiment", "grid", "model", "training"))
+"""Files that histories and weights depend on. What plays is left out: play is never kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +196,7 @@ def _claim(folder: Path, settings: Settings) -> None:
     """Makes the folder this experiment's, or finds that it is another's."""
     path = folder / "settings.json"
     matters = {name: value for name, value in asdict(settings).items() if name not in ("episodes", "seeds")}
-    asked = json.dumps(matters, indent=2) + "\n"
+    asked = json.dumps({"program": digest_of(MAKING), **matters}, indent=2) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -201,10 +206,19 @@ def _claim(folder: Path, settings: Settings) -> None:
         raise RunError(
             f"the folder {folder} cannot be used ({error.strerror}): give another --out"
         ) from error
-    if there != asked:
+    if _settings(there) != _settings(asked):
         raise RunError(
             f"{folder} holds an experiment with other settings: give another --out, or the same options"
         )
+    if there != asked:
+        raise RunError(
+            f"{folder} was made by another version of rlem, whose histories and weights may differ: give "
+            "another --out, or remove the folder"
+        )
+
+
+def _settings(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith('  "program":')]
 
 
 def _keep(path: Path, write: Callable[[Any], object]) -> None:

@@ -125,13 +125,13 @@ def _draw_contexts(axes: Axes) -> None:
     for name, context in CONTEXTS.items():
         axes.axhline(context, color=_FAINT, linewidth=0.8)
         axes.annotate(
-            f"{name} context",
+            f"{name}\ncontext",
             (1, context),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
-            xytext=(-2, 3),
+            xytext=(3, 0),
             fontsize=9,
-            ha="right",
+            va="center",
         )
 
 

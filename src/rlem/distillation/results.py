@@ -24,7 +24,10 @@ class Learner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What training cost, each seed: mean loss of the last 50 steps in nats, seconds, processor seconds."""
+    """What training cost, each seed: mean loss of the last 50 steps in nats, seconds, processor seconds.
+
+    ``steps``: of training.
+    """
 
     losses: tuple[float, ...]
     wall_s: tuple[float, ...]
@@ -35,7 +38,10 @@ class Trained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """The comparison. ``best``: mean return of who knows the goal; ``differences``: paired, by name."""
+    """The comparison. ``best``: mean return of who knows the goal; ``differences``: paired, by name.
+
+    ``steps``: of an episode. ``context``: in steps.
+    """
 
     size: int
     steps: int
