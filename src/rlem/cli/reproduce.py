@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("experiment")
 @click.option("--short", is_flag=True, help="Fewer rows, seeds and tasks: what the file says under [short].")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder (experiments/NAME).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder (experiments/NAME, with --short experiments/NAME-short).",
+)
 @click.option(
     "--workers", type=click.IntRange(1), help="Runs side by side (as many as cores; 8 for endpoints)."
 )
@@ -36,7 +40,12 @@ if TYPE_CHECKING:
     "--memory-url", help="Database for the memories of rows whose seeds share one: postgresql://..."
 )
 @click.option("--seeds", type=click.IntRange(1), help="Seeds of each row (as the file says).")
-@click.option("--row", "rows", multiple=True, help="Play this row only; may be given again.")
+@click.option(
+    "--row",
+    "rows",
+    multiple=True,
+    help="Play this row only; may be given again. The report is of all rows that are there.",
+)
 @click.option("--train", help="Training sets of rows that name none, as A,B (as the file says).")
 @click.option("--test", help="Test set, or range A:B (as the file says).")
 @environment_options
