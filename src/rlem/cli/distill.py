@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @click.group(cls=HelpfulGroup)
 def distill() -> None:
-    """Algorithm Distillation: what its context would cost on text, and a small one that runs."""
+    """Algorithm Distillation: what its context would cost on text, and a small one that runs.
+
+    Example: rlem distill train --short
+    """
 
 
 @distill.command()
