@@ -95,7 +95,8 @@ def test_killed_limited_and_replayed(here: Path, server: OpenAIServer) -> None:
 
 def test_a_dry_run_tells_what_it_will_cost(here: Path) -> None:
     """Runs, episodes, calls, tokens and dollars by row, and what they rest on; nothing is played."""
-    done = rlem("reproduce", "webshop", "--short", "--model", "openai:m", "--dry-run", cwd=here)
+    small = ("reproduce", "webshop", "--short", "--seeds", "1", "--test", "0:30")
+    done = rlem(*small, "--model", "openai:m", "--dry-run", cwd=here)
     lines = {line.split("  ")[0]: line for line in done.stdout.splitlines()}
     assert lines["LLM only"].split()[2:5] == ["1", "30", "0"]
     assert "embedded reader" in lines["LLM only"]
@@ -116,7 +117,7 @@ def test_other_data_sets_and_rows(here: Path) -> None:
     """Real data takes the place of the bundled: sets by name or range, rows by name."""
     well("data", "webshop", "generate", "--products", "150", "--out", "shop.db", cwd=here)
     command = ("reproduce", "webshop", "--short", "--data", "shop.db", "--row", "LLM only", "--row", "n = 1")
-    sets = ("--train", "30:32,32:34", "--test", "0:3")
+    sets = ("--train", "30:32,32:34", "--test", "0:3", "--seeds", "1")
     done = rlem(*command, *sets, "--dry-run", cwd=here)
     assert done.returncode == 0, done.stderr
     assert "rows: 2, runs: 3, 3 of them" in done.stderr
