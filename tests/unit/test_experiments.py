@@ -253,6 +253,7 @@ def test_initial_experiences_are_what_their_name_says(tmp_path: Path) -> None:
     whole = made.read_text().count("observation")
     made.write_text(made.read_text().splitlines()[0] + "\n")
     assert ready(tmp_path)["E0"].path.read_text().count("observation") == whole > 0
+    assert list((tmp_path / "initial").iterdir()) == [made]
 
 
 @pytest.mark.parametrize(

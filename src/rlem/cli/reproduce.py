@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,11 +78,7 @@ def reproduce(experiment: str, **options: Any) -> None:
         return
     from rlem.environments.registry import make
     from rlem.experiments.cells import left_out
-    from rlem.experiments.console import show
     from rlem.experiments.estimate import estimate, to_text
-    from rlem.experiments.files import write
-    from rlem.experiments.results import Results
-    from rlem.experiments.work import is_done
     from rlem.llm.prices import PriceBook
 
     if options["as_json"] and not options["dry_run"]:
@@ -106,22 +102,26 @@ def reproduce(experiment: str, **options: Any) -> None:
     stopped, played = _play(chosen, folder, workers, options["ray"] or "", calls)
     if stopped is not None and not played:
         raise stopped  # a report that is there stays
-    there = {cell.row for cell in cells if is_done(folder, cell)} | {cell.row for cell in chosen}
-    files = write(
-        told,
-        [cell for cell in cells if cell.row in there],
-        folder,
-        model=model,
-        test=size.test,
-        command=_command(),
-        left_out=without,
-        training=training,
-    )
+    asked = {cell.row for cell in chosen}
+    _report(told, cells, asked, folder, model=model, test=size.test, left_out=without, training=training)
+    if stopped is not None:
+        raise stopped
+
+
+def _report(
+    told: Experiment, cells: Sequence[Cell], asked: Collection[str], folder: Path, **about: Any
+) -> None:
+    """Writes and prints the results of the rows that were asked for, and of those that are there."""
+    from rlem.experiments.console import show
+    from rlem.experiments.files import write
+    from rlem.experiments.results import Results
+    from rlem.experiments.work import is_done
+
+    there = {cell.row for cell in cells if is_done(folder, cell)}.union(asked)
+    files = write(told, [c for c in cells if c.row in there], folder, command=_command(), **about)
     show(Results.model_validate_json(files["results.json"].read_text("utf-8")))
     for path in files.values():
         click.echo(path)
-    if stopped is not None:
-        raise stopped
 
 
 def _asked(name: str, options: dict[str, Any]) -> tuple[Experiment, Size, Path | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,4 +80,6 @@ def _export(episodes: Sequence[Episode], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     memory = ExperienceMemory(InMemoryStore())
     memory.record_many(episodes)
-    export_episodes(memory, path)
+    own = path.with_name(f"{path.name}.{os.getpid()}")  # another start may be at it, too
+    export_episodes(memory, own)
+    own.replace(path)

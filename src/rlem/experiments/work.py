@@ -65,9 +65,8 @@ def play_cells(
     """Plays the cells that are not done yet. ``finished`` is told of each one, those that were done too.
 
     Cells with one key are one run. Errors of a cell, and Ctrl-C, stop the others, too; what is played is
-    kept. An
-    endpoint is waited for, in threads that share its limits; all else is computed, in processes, or on a
-    cluster with the address ``ray`` (:mod:`rlem.experiments.ray_pool`).
+    kept. An endpoint is waited for, in threads that share its limits; all else is computed, in processes, or
+    on a cluster with the address ``ray`` (:mod:`rlem.experiments.ray_pool`).
     """
     calls = calls or Calls()
     todo: dict[str, list[Cell]] = {}
@@ -80,13 +79,13 @@ def play_cells(
     if not todo:
         return
     calls.check(same[0] for same in todo.values())
-    asking = not calls.replay and any(asks(same[0].config) for same in todo.values())
+    asking = [same[0].config for same in todo.values() if asks(same[0].config) and not calls.replay]
     if ray and asking and (calls.limited or calls.requests_per_minute):
         raise UsageError(
             "limits on money, tokens and requests hold for one process: give them without --ray, or leave "
             "them out and set them where the endpoint is"
         )
-    purse = Purse(calls, next(iter(todo.values()))[0].config.model_options.get("base_url"))
+    purse = Purse(calls, asking[0].model_options.get("base_url") if asking else None)
     if workers == 1 and not ray:
         for same in todo.values():
             _alone(place_of(folder, same[0]), same[0].config, calls.of(same[0]), purse)
