@@ -135,11 +135,12 @@ def power_sentence(results: Results) -> str:
         return ""
     sizes = sorted(gain.detectable for gain in gains if gain.detectable is not None)
     tasks, runs = max(gain.tasks for gain in gains), sorted({gain.runs for gain in gains})
+    ends = f"{100 * sizes[0]:.0f} to {100 * sizes[-1]:.0f} by row; " if len(sizes) > 1 else ""
     played = wording.count(runs[-1], "run") if len(runs) == 1 else f"{runs[0]} to {runs[-1]} runs"
     return (
         f"With {wording.count(tasks, 'task')} and {played} a row, a difference of at least about "
         f"{100 * statistics.median(sizes):.0f} points from the baseline is found in four of five cases "
-        f"({100 * sizes[0]:.0f} to {100 * sizes[-1]:.0f} by row; by the test corrected for "
+        f"({ends}by the test corrected for "
         f"{wording.count(gains[0].comparisons, 'comparison')}). A smaller one may well be there."
     )
 
