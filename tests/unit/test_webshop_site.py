@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from typing import Any
 
-import click
 import pytest
+from tests.support.shop_visits import act, begin, see
 
-from rlem.cli.serve import serve
-from rlem.core.errors import MissingExtraError, UnknownNameError, UsageError
+from rlem.core.errors import MissingExtraError, UsageError
 from rlem.core.types import Task
 from rlem.environments.webshop import html, pages, site
 from rlem.environments.webshop.env import WebShop
@@ -34,30 +33,6 @@ def client(world: WebShop) -> Iterator[Any]:
     """A browser of the shop with its first 120 tasks, which keeps no cookies."""
     with site.create_app(world, world.tasks("0:120")).test_client(use_cookies=False) as client:
         yield client
-
-
-def begin(client: Any, number: int = 1) -> str:
-    """Starts a visit; the address of its first page."""
-    answer = client.post(f"/tasks/{number}")
-    assert answer.status_code == 303
-    return str(answer.headers["Location"])
-
-
-def act(client: Any, address: str, action: str) -> str:
-    """Sends an action as the page's form does; the address that it leads to."""
-    data = {"action": action}
-    if action.startswith("search["):
-        data = {"action": html.SEARCH, "words": action[7:-1]}
-    answer = client.post(address, data=data)
-    assert answer.status_code == 303, answer.text
-    return str(answer.headers["Location"])
-
-
-def see(client: Any, address: str) -> str:
-    """The page at an address."""
-    answer = client.get(address)
-    assert answer.status_code == 200, answer.text
-    return str(answer.text)
 
 
 def score(page: str) -> float | None:
@@ -494,74 +469,3 @@ def test_an_address_that_cannot_be_had(world: WebShop) -> None:
     for host in ("203.0.113.1", "no such host.invalid", "x" * 300):
         with pytest.raises(UsageError, match="cannot serve at"):
             site.open_server(app, host, 0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        (["corridor"], click.UsageError),
-        (["webshp"], click.UsageError),
-        (["webshop", "--port", "70000"], click.UsageError),
-        (["webshop", "--products", "60", "--task", "tset"], UnknownNameError),
-        (["webshop", "--products", "60", "--task", "5:5"], UsageError),
-        (["webshop", "--products", "60", "--host", "203.0.113.1", "--task", "0:5"], UsageError),
-    ],
-)
-def test_the_command_refuses_what_it_cannot_serve(arguments: list[str], error: type[Exception]) -> None:
-    """Unknown shops, tasks and addresses are errors before anything is served."""
-    with pytest.raises(error):
-        serve.main(arguments, standalone_mode=False)
-
-
-def served(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
-    """A browser of the application that the command serves; the server itself is left out."""
-    apps: list[Any] = []
-
-    class Server:
-        port = 8000
-
-        def serve_forever(self) -> None:
-            """Ends at once."""
-
-        def server_close(self) -> None:
-            """Nothing is open."""
-
-    def open_server(app: Any, host: str, port: int) -> Server:
-        apps.append(app)
-        return Server()
-
-    monkeypatch.setattr(site, "open_server", open_server)
-    serve.main(["webshop", "--products", "60", "--task", "0:5", *arguments], standalone_mode=False)
-    return apps[0].test_client(use_cookies=False)
-
-
-def test_the_commands_faithful_shop_fails_with_a_word(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With --faithful a search that crashes the original comes to a page that says so, and the visit goes
-    on from it; without, it finds nothing and nothing fails."""
-    client = served(monkeypatch, "--faithful")
-    start = begin(client)
-    noted = act(client, start, "search[<a> x]")
-    assert noted == f"{start}?note=failed"
-    page = see(client, noted)
-    assert "The original shop fails here" in page
-    assert "Actions so far" not in page
-    assert "Total results" in see(client, act(client, start, "search[steel]"))
-    client = served(monkeypatch)
-    assert "Total results: 0" in see(client, act(client, begin(client), "search[<a> x]"))
-    assert "5 tasks of 0:5" in capsys.readouterr().out
-
-
-def test_the_command_takes_the_options_of_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Noun rule and prices are those of env play; form of observation and step limit are not offered; the
-    host that was given is served, another one is not."""
-    client = served(monkeypatch, "--host", "shop.example", "--nouns", "rule", "--price-seed", "3")
-    assert client.get("/", headers={"Host": "shop.example:8000"}).status_code == 200
-    assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
-    assert begin(client)
-    with pytest.raises(UnknownNameError, match="noun"):
-        served(monkeypatch, "--nouns", "spcy")
-    for option in ("--observation-mode", "--max-steps"):
-        with pytest.raises(click.NoSuchOption):
-            served(monkeypatch, option, "3")

@@ -8,15 +8,12 @@ import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
-import click
 import pytest
 
-from rlem.cli.serve import serve
-from rlem.core.errors import MissingExtraError, RlemError, UsageError
+from rlem.core.errors import MissingExtraError, UsageError
 from rlem.core.types import Task
 from rlem.environments.wikihow import nodes, site_web
 from rlem.environments.wikihow.draw import Drawing, draw
@@ -458,56 +455,6 @@ def test_without_flask_the_extra_is_named(world: WikiHow, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "flask", None)
     with pytest.raises(MissingExtraError, match=r"rlem\[web\]"):
         site_web.create_app(world, world.tasks("0:1"))
-
-
-def served(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
-    """A browser of the application that the command serves; the server itself is left out."""
-    apps: list[Any] = []
-
-    class Server:
-        port = 8000
-
-        def serve_forever(self) -> None:
-            """Ends at once."""
-
-        def server_close(self) -> None:
-            """Nothing is open."""
-
-    def open_server(app: Any, host: str, port: int) -> Server:
-        apps.append(app)
-        return Server()
-
-    monkeypatch.setattr(site_web, "open_server", open_server)
-    serve.main(["wikihow", "--task", "0:5", *arguments], standalone_mode=False)
-    return apps[0].test_client(use_cookies=False)
-
-
-def test_the_command_serves_the_phone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Articles, seed and task set are those of the options."""
-    client = served(monkeypatch, "--articles", "150", "--site-seed", "3")
-    other = WikiHow.bundled(seed=3, n_articles=150)
-    page = see(client, "/")
-    assert "5 tasks in an app of 150 articles" in page.text
-    assert other.tasks("0:5")[4].instruction in unescape(page.text)
-    assert "5 tasks of 0:5" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        (("--products", "60"), RlemError),
-        (("--task", "tset"), RlemError),
-        (("--reward-lag", "2"), click.UsageError),
-    ],
-)
-def test_the_command_refuses_what_it_cannot_serve(
-    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], error: type[Exception]
-) -> None:
-    """Options of the shop, unknown sets and impossible values are errors before anything is served."""
-    with pytest.raises(error):
-        served(monkeypatch, "--articles", "150", *arguments)
 
 
 def test_the_first_screen_says_how_to_begin(client: Any) -> None:
